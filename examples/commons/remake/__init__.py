@@ -1,0 +1,1 @@
+"""Remakes the bundled crawl from its sources: one file per part, `../build.py` puts them together."""
