@@ -1,8 +1,8 @@
 """Leases: who builds a key now. Plain files and link(2), so that they hold on NFS and Lustre, where locks often don't.
 
-A lease is `leases/<key>.<n>`. Whoever takes a stale one over makes n + 1. The holder touches its file every 10 s; a watcher calls it
-stale when it has not changed for 35 s of the *watcher's* monotonic clock (hosts disagree on the time of day), or at once where the
-holder ran on this very machine and its process is gone.
+A lease is `leases/<key>.<n>`. Whoever takes a stale one over makes n + 1. The holder touches its file every 10 s; a
+watcher calls it stale when it has not changed for 35 s of the *watcher's* monotonic clock (hosts disagree on the time
+of day), or at once where the holder ran on this very machine and its process is gone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Lease:
             mine = False
         if not mine:
             raise LeaseLostError(
-                f"another process took over the building of {self.key[:12]} while this one stood still for more than {STALE_S:.0f} s. "
+                f"another process took over the building of {self.key[:12]} while this one stood "
+                f"still for more than {STALE_S:.0f} s. "
                 "Nothing was committed here; the other one's result is used."
             )
 
@@ -90,11 +91,16 @@ def living(folder: Path) -> list[str]:
     """Keys whose lease is held by someone not known to be gone."""
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        try:
-            holder = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        if path.name.startswith("."):
             continue
-        if not _gone(holder) and time.time() - path.stat().st_mtime < 10 * STALE_S:
+        try:
+            changed = path.stat().st_mtime
+            holder = json.loads(path.read_bytes())
+        except OSError:
+            continue
+        except ValueError:
+            holder = {}
+        if not _gone(holder) and time.time() - changed < 10 * STALE_S:
             found.append(path.name.rpartition(".")[0])
     return found
 
@@ -109,15 +115,24 @@ def _make(folder: Path, key: str, n: int) -> Lease | None:
         return None  # somebody was faster
     finally:
         temporary.unlink()
-    for old in folder.glob(f"{key}.*"):
-        if int(old.name.rpartition(".")[2]) < n:
-            old.unlink(missing_ok=True)
+    if _newest(folder, key) != n:  # while we looked, two others took it over one after the other
+        with contextlib.suppress(OSError):
+            (folder / f"{key}.{n}").unlink()
+        return None
+    for old in _numbers(folder, key):
+        if old < n:
+            (folder / f"{key}.{old}").unlink(missing_ok=True)
     return Lease(folder, key, n, token)
 
 
-def _newest(folder: Path, key: str) -> int:
+def _numbers(folder: Path, key: str) -> list[int]:
     prefix = key + "."
-    return max((int(name[len(prefix) :]) for name in os.listdir(folder) if name.startswith(prefix)), default=0)
+    found = (name[len(prefix) :] for name in os.listdir(folder) if name.startswith(prefix))
+    return sorted(int(number) for number in found if number.isdigit())
+
+
+def _newest(folder: Path, key: str) -> int:
+    return max(_numbers(folder, key), default=0)
 
 
 def _me() -> dict[str, Any]:
@@ -140,7 +155,7 @@ def _machine() -> dict[str, str]:
 
 
 def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, so that a reused pid isn't taken for the old one; empty if there is none."""
+    """Start time of a process in clock ticks since boot; empty if there is none. Unlike a pid, it isn't reused."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -150,8 +165,10 @@ def _started(pid: int) -> str:
 
 def _gone(holder: dict[str, Any]) -> bool:
     """True only if the holder ran on this machine, in this boot and pid namespace, and its process has ended."""
+    if not isinstance(holder, dict) or not isinstance(holder.get("pid"), int):
+        return False
     here = all(holder.get(name) == value for name, value in _machine().items())
-    return here and bool(holder.get("boot")) and _started(int(holder["pid"])) != holder.get("started")
+    return here and bool(holder.get("boot")) and _started(holder["pid"]) != holder.get("started")
 
 
 class _Renewer:
@@ -185,3 +202,4 @@ class _Renewer:
 
 
 _renewer = _Renewer()
+os.register_at_fork(after_in_child=_renewer.__init__)  # type: ignore[misc]  # a child must not keep its parent's leases alive

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from allmend.kinds import WRITER, content_digest, sha256_json
+from allmend.kinds import RUN, WRITER, content_digest, sha256_json
 from allmend.kinds.errors import DamagedError, NewerFormatError
 
 FORMAT = 1
+LARGEST_FILE = 2**50
+"""Bytes. A manifest that speaks of a larger file is wrong or hostile."""
+LONGEST_NAME, LONGEST_PATH = 255, 1024
+"""Bytes of UTF-8: of one name between slashes (Linux's limit), and of a whole path inside an artifact."""
+
+_digest = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 class Entry(NamedTuple):
@@ -46,8 +53,33 @@ def build_key(
 def digests_of(inputs: References) -> dict[str, str | list[str]]:
     """Input name → content digest, or list of them: what a build key holds of the inputs."""
     return {
-        name: [each.digest for each in value] if isinstance(value, list) else value.digest for name, value in inputs.items()
-    }  # fmt: skip
+        name: [each.digest for each in value] if isinstance(value, list) else value.digest
+        for name, value in inputs.items()
+    }
+
+
+def is_digest(text: object) -> bool:
+    """64 lower-case hex digits, and so safe as a file name."""
+    return isinstance(text, str) and _digest(text) is not None
+
+
+def check_entry(entry: Entry) -> None:
+    """Refuse a path that could leave the artifact's folder, a digest that isn't one, and an absurd size.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    path = entry.path
+    if not isinstance(path, str) or not path or "\0" in path or "\\" in path or path == "manifest.json":
+        raise ValueError(f"{str(path)[:80]!r} can't be a file of an artifact")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"the path {path[:80]!r} leaves the artifact's folder")
+    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.split("/")):
+        raise ValueError(f"the path {path[:80]!r} is longer than file systems take")
+    if not is_digest(entry.sha256):
+        raise ValueError(f"{path}: {str(entry.sha256)[:80]!r} is not a SHA-256")
+    if type(entry.size) is not int or not 0 <= entry.size <= LARGEST_FILE:
+        raise ValueError(f"{path}: a file of {entry.size!r} bytes is not believable")
 
 
 @dataclass(frozen=True)
@@ -109,7 +141,8 @@ class Manifest:
             value = json.loads(data)
             if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
                 raise NewerFormatError(
-                    f"{where}: format {value['format']}, and this Allmend reads formats up to {FORMAT}. Install a newer Allmend."
+                    f"{where}: format {value['format']}, and this Allmend reads formats up to "
+                    f"{FORMAT}. Install a newer Allmend."
                 )
             value["inputs"] = {
                 name: [Reference(**each) for each in item] if isinstance(item, list) else Reference(**item)
@@ -118,15 +151,42 @@ class Manifest:
             value["files"] = [Entry(**each) for each in value["files"]]
             value["run"] = [Entry(**each) for each in value["run"]]
             manifest = cls(**value)
-            assert isinstance(manifest.key, str) and isinstance(manifest.digest, str)
+            manifest._check()
             return manifest
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedError(
                 f"{where}: this manifest can't be read ({error}). `allmend verify --repair` sets it aside."
             ) from error
 
+    def _check(self) -> None:
+        """Types, digests and paths: what this manifest says becomes paths on disk, and it may come from a stranger."""
+        typed = {"config": dict, "inputs": dict, "metrics": dict, "placement": dict, "versions": dict, "purged": bool}
+        for name, kind in {**typed, "step": str, "kind": str, "plan_key": str, "reproducible": str}.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"`{name}` is not a {kind.__name__}")
+        if not all(type(number) is int for number in (self.version, self.writer, self.format)) or self.format < 1:
+            raise ValueError("`version`, `writer` and `format` must be whole numbers")
+        for text in (
+            self.key,
+            self.digest,
+            *(part for parent in self.parents() for part in (parent.key, parent.digest)),
+        ):
+            if not is_digest(text):
+                raise ValueError(f"{str(text)[:80]!r} is not a SHA-256")
+        for entry in (*self.files, *self.run):
+            check_entry(entry)
+        if any(_in_run(entry) for entry in self.files) or not all(map(_in_run, self.run)):
+            raise ValueError(f"a file is listed on the wrong side of {RUN}/")
+        paths = [entry.path for entry in (*self.files, *self.run)]
+        if len(set(paths)) < len(paths):
+            raise ValueError("a path is listed twice")
+        folders = {path[:at] for path in paths for at, mark in enumerate(path) if mark == "/"}
+        if both := sorted(folders & set(paths)):
+            raise ValueError(f"{both[0][:80]!r} is listed as a file and used as a folder")
+
     @classmethod
     def read(cls, folder: Path) -> Manifest:
+        """The manifest of an artifact's folder; raises as `from_bytes`."""
         path = folder / "manifest.json"
         try:
             data = path.read_bytes()
@@ -135,3 +195,7 @@ class Manifest:
                 f"{path}: {error.strerror}. `allmend verify --repair` sets this artifact aside."
             ) from error
         return cls.from_bytes(data, str(path))
+
+
+def _in_run(entry: Entry) -> bool:
+    return entry.path.startswith(RUN + "/")

@@ -17,7 +17,9 @@ import json
 import os
 import shutil
 import stat
+import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +28,12 @@ from typing import Any
 from allmend.kinds import KINDS, RUN, Artifact, canonical_json, content_digest, sha256_file
 from allmend.kinds.errors import DamagedError, DriftError, LedgerError, NewerFormatError
 from allmend.ledger.lease import Lease, Watcher, living
-from allmend.ledger.manifest import FORMAT, Entry, Manifest
+from allmend.ledger.manifest import FORMAT, Entry, Manifest, check_entry
 from allmend.ledger.names import Names
 
+COLLECTING = "gc"
+"""Key of the lease that gc holds while it works."""
+WAIT_S = 0.1
 Known = dict[str, Entry]
 """Path in a draft → what is known of the file already, so that it isn't hashed twice."""
 
@@ -42,7 +47,14 @@ class Stored:
 
     @property
     def artifact(self) -> Artifact:
-        return KINDS[self.manifest.kind](self.folder, {entry.path: entry.sha256 for entry in self.manifest.files})
+        """The artifact as steps take it; LedgerError if no installed room defines its kind."""
+        kind = KINDS.get(self.manifest.kind)
+        if kind is None:
+            raise LedgerError(
+                f"{self.folder}: no installed room knows the kind of artifact {self.manifest.kind[:80]!r}, which "
+                f"{self.manifest.step[:80]} made. Install the package that has that step."
+            )
+        return kind(self.folder, {entry.path: entry.sha256 for entry in self.manifest.files})
 
 
 class Ledger:
@@ -69,17 +81,24 @@ class Ledger:
                 raise LedgerError(f"{self.root}: there is no ledger here. `allmend run RECIPE` makes one.") from None
             self._make(marker)
             return
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise DamagedError(f'{marker}: can\'t be read ({error}); it should hold {{"format": {FORMAT}}}.') from error
+        if type(found) is not int:
+            raise DamagedError(f"{marker}: the format {found!r} isn't a number.")
         if found > FORMAT:
             raise NewerFormatError(
-                f"{self.root} is a ledger of format {found}, and this Allmend knows formats up to {FORMAT}. Install a newer Allmend; "
-                "nothing was touched."
+                f"{self.root} is a ledger of format {found}, and this Allmend knows formats up to "
+                f"{FORMAT}. Install a newer Allmend; nothing was touched."
             )
+        with contextlib.nullcontext() if create else contextlib.suppress(OSError):  # it may be read-only
+            self._make_folders()  # a store that was pushed to, or a clone by git, has only some of them
 
-    def _make(self, marker: Path) -> None:
+    def _make_folders(self) -> None:
         for folder in (self.objects, self.files, self.parts, self.leases, self.state, self.tmp, self.names.root):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _make(self, marker: Path) -> None:
+        self._make_folders()
         ignore = self.root / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")
@@ -117,21 +136,32 @@ class Ledger:
         return Watcher(self.leases, key)
 
     def busy(self) -> list[str]:
-        """Keys that somebody builds now."""
+        """Keys that somebody builds now, and a name for each run or pull that goes on."""
         return living(self.leases)
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Held by a whole run or pull, so that `gc` can't take away what no name reaches yet; waits for a gc to end."""
+        lease = self.watch(f"run-{uuid.uuid4().hex}").acquire()
+        assert lease is not None, "a fresh key"
+        try:
+            while COLLECTING in self.busy():  # each writes its own lease first and looks for the other's then
+                time.sleep(WAIT_S)
+            yield
+        finally:
+            lease.release()
+
     def state_of(self, lease: Lease) -> Path:
-        """The folder kept between attempts of a key. It belongs to one holder: taking a lease over moves it."""
-        mine = self.state / f"{lease.key}.{lease.n}"
+        """The folder kept between attempts of a key. It belongs to one lease: who wakes up late finds it gone."""
+        mine = self.state / f"{lease.key}.{lease.token}"
         if not mine.exists():
-            older = sorted(self.state.glob(f"{lease.key}.*"), key=lambda path: int(path.name.rpartition(".")[2]))
-            for path in older[-1:]:
+            for path in sorted(self.state.glob(f"{lease.key}.*"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
                 os.rename(path, mine)
         mine.mkdir(exist_ok=True)
         return mine
 
     def trash(self, path: Path) -> None:
-        """Delete a folder. It is renamed first: an orphan process must never rename a half-deleted folder into `objects/`."""
+        """Delete a folder. It is renamed first: no orphan must ever rename a half-deleted folder into `objects/`."""
         with contextlib.suppress(FileNotFoundError):
             aside = self.tmp / f"trash-{uuid.uuid4().hex}"
             os.rename(path, aside)
@@ -140,13 +170,14 @@ class Ledger:
     # --- files ---
 
     def whole(self, sha256: str) -> bool:
-        """Are the stored bytes of this digest there and unchanged? A damaged file is set aside, so that nothing links it."""
+        """Are the stored bytes of this digest there and unchanged? A damaged file is set aside; nothing may link it."""
         path = self.files / sha256
         if not path.is_file():
             return False
         if sha256_file(path) == sha256:
             return True
-        self.set_aside(path)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            self.set_aside(path)
         return False
 
     def set_aside(self, path: Path) -> Path:
@@ -183,12 +214,17 @@ class Ledger:
         try:
             record: dict[str, Any] = json.loads(path.read_bytes())
             entries = [Entry(*each) for each in record["files"]]
-        except (OSError, ValueError, KeyError, TypeError):
+            for entry in entries:
+                check_entry(entry)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return record if all(self.whole(entry.sha256) for entry in entries) else None
 
     def put_part(self, key: str, record: dict[str, Any]) -> None:
-        """Record a finished part. Not synced to disk: after a power cut a torn file is found by its hash and made again."""
+        """Record a finished part.
+
+        It isn't synced to disk: after a power cut a torn file is found by its hash and made again.
+        """
         temporary = self.tmp / uuid.uuid4().hex
         temporary.write_bytes(canonical_json(record))
         os.replace(temporary, self.parts / f"{key}.json")
@@ -205,10 +241,14 @@ class Ledger:
 
         Raises:
             DriftError: this key has a build with other bytes, and the step promises equal bits.
+            LedgerError: a file has a name that no artifact may hold.
         """
+        if lease is not None:
+            lease.check()
         known = known or {}
         contents, runs = _walk(draft)
         files = [known.get(path) or _entry(draft, path) for path in contents]
+        run = [_entry(draft, path) for path in runs]
         digest = content_digest(files)
         others = [other for other in self.digests(manifest.key) if other != digest]
         if others and manifest.reproducible == "bits":
@@ -221,30 +261,37 @@ class Ledger:
         for entry in files:
             if entry.path not in known:
                 self.keep(draft / entry.path, entry, checked)
-        manifest = replace(manifest, digest=digest, files=files, run=[_entry(draft, path) for path in runs])
+        manifest = replace(manifest, digest=digest, files=files, run=run)
         (draft / "manifest.json").write_bytes(manifest.to_bytes())
         for path in ["manifest.json", *runs]:
             (draft / path).chmod(0o444)
-        _sync([draft / path for path in ["manifest.json", *runs, *(path for path in contents if path not in known)]])
+        _sync([draft / path for path in ["manifest.json", *runs, *contents]])
         if lease is not None:
             lease.check()
+        self.place(draft, manifest.key, digest)
+        return self.get(manifest.key, digest)
+
+    def place(self, draft: Path, key: str, digest: str) -> None:
+        """Move a finished draft into `objects/`; if the artifact is there already, that one stays."""
+        target = self.objects / key / digest
         target.parent.mkdir(exist_ok=True)
-        if target.exists():  # a folder without a manifest: somebody's half-removed object
-            self.trash(target)
+        if target.exists() and not (target / "manifest.json").exists():
+            self.trash(target)  # somebody's half-removed object
         try:
             os.rename(draft, target)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             self.trash(draft)  # another process committed the same bytes a moment ago
-        return self.get(manifest.key, digest)
 
     def _drifted(self, draft: Path, manifest: Manifest, digest: str, other: str) -> None:
         when = self.names.first_seen(manifest.key, other)
         self.trash(draft)
         raise DriftError(
-            f"{manifest.step} made {other[:12]} from this key{f' on {when[:10]}' if when else ''} and makes {digest[:12]} now: "
-            f"same config, same inputs, other bytes. Raise its version, or find what drifted (`allmend why {other[:12]}`)."
+            f"{manifest.step} made {other[:12]} from this key{f' on {when[:10]}' if when else ''} and "
+            f"makes {digest[:12]} now: "
+            "same config, same inputs, other bytes. Raise its version, or find what drifted "
+            f"(`allmend why {other[:12]}`)."
         )
 
 
@@ -263,7 +310,14 @@ def link(source: Path, target: Path) -> None:
 
 def _entry(folder: Path, path: str) -> Entry:
     full = folder / path
-    return Entry(path, full.stat().st_size, sha256_file(full))
+    status = full.lstat()
+    assert stat.S_ISREG(status.st_mode), f"{full} is not a plain file"
+    entry = Entry(path, status.st_size, sha256_file(full))
+    try:
+        check_entry(entry)
+    except ValueError as error:
+        raise LedgerError(f"{error}. Let the step give the file another name.") from error
+    return entry
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str]]:
@@ -277,7 +331,10 @@ def _walk(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _sync(paths: list[Path]) -> None:
-    """fsync files side by side: the file system's journal then commits them together, which costs little more than one."""
+    """fsync files side by side.
+
+    The file system's journal then commits them together, which costs little more than one.
+    """
 
     def one(path: Path) -> None:
         handle = os.open(path, os.O_RDONLY)
@@ -286,6 +343,7 @@ def _sync(paths: list[Path]) -> None:
         finally:
             os.close(handle)
 
+    paths = list({path.stat().st_ino: path for path in paths}.values())
     if len(paths) == 1:
         one(paths[0])
         return
