@@ -1,4 +1,4 @@
-"""`allmend`: the command line. Every verb stands in a file of its own; this one lists them and turns errors into exit codes."""
+"""`allmend`: the command line. A verb has a file of its own; this one lists them and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,10 +20,14 @@ VERBS = {
     "why": "Where an artifact comes from, and what changed since its last version.",
     "verify": "Check every byte of an artifact and of all it was made from; for a report, every number.",
     "diff": "What differs between two artifacts: configs, inputs, numbers.",
+    "trace": "Which training documents hold the spans of a text.",
+    "seen": "At which training steps a document was read.",
+    "batch": "Which documents a training step read.",
     "withdraw": "Record that documents are withdrawn, and say what they touch.",
     "gc": "Remove what no name, release or pin reaches.",
     "push": "Copy artifacts and all they were made from to a directory or store.",
     "pull": "Fetch artifacts from a directory, store or partner; each byte is verified.",
+    "serve": "Serve a model on this machine: an OpenAI-compatible API, and a page that shows sources.",
     "steps": "The steps there are, and their settings.",
     "schema": "A JSON Schema of recipes, for editors.",
     "new": "Start a recipe or a step: writes the file, the line and the test.",
@@ -38,8 +43,12 @@ class Lazy(TyperGroup):
     table: dict[str, str]
     prefix: str
 
+    def verbs(self) -> list[str]:
+        """The verbs that are built; one whose room is still to come isn't offered."""
+        return [verb for verb in self.table if Path(__file__).with_name(f"{self.prefix}{verb}.py").is_file()]
+
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return [*self.table, *super().list_commands(ctx)]
+        return [*self.verbs(), *super().list_commands(ctx)]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         name = cmd_name
@@ -50,10 +59,18 @@ class Lazy(TyperGroup):
         app.command(name=name, help=self.table[name], no_args_is_help=False)(getattr(module, name))
         return typer.main.get_command(app)
 
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        if args and args[0] not in self.list_commands(ctx):
+            from allmend.kinds.errors import UsageError, nearest
+
+            near = nearest(args[0], self.list_commands(ctx))
+            raise UsageError(f"`{ctx.command_path}` has no verb `{args[0]}`.{near}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        rooms = [(name, "Verbs of this room.") for name in super().list_commands(ctx)]
+        rooms = [(name, f"Verbs of this room: {', '.join(ROOM_VERBS[name])}.") for name in super().list_commands(ctx)]
         with formatter.section("Verbs"):
-            formatter.write_dl([*self.table.items(), *rooms])
+            formatter.write_dl([*((verb, self.table[verb]) for verb in self.verbs()), *rooms])
 
 
 class Verbs(Lazy):
@@ -85,7 +102,7 @@ def _allmend(debug: bool = typer.Option(False, "--debug", help="Show tracebacks.
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; leaves with 0 done, 1 not so, 2 bad usage, 3 a step failed, 130 interrupted."""
     try:
-        app(arguments)
+        app(arguments, prog_name="allmend")
     except Exception as error:
         sys.exit(_explain(error))
 

@@ -29,11 +29,19 @@ Shrink = Annotated[
 
 
 def open_ledger(workspace: Path | None, create: bool = False) -> Ledger:
-    """The ledger of a workspace; without one named, that of the project around the current folder."""
+    """The ledger of a workspace; without one named, that of the project around the current folder.
+
+    Raises:
+        NotInLedgerError: there is none, and none is to be made.
+    """
     from allmend.flow import project_root
+    from allmend.kinds.errors import NotInLedgerError
     from allmend.ledger import Ledger
 
-    return Ledger(workspace or project_root(Path.cwd() / "_") / ".allmend", create=create)
+    root = workspace or project_root(Path.cwd() / "_") / ".allmend"
+    if not create and not (root / "ledger.json").is_file():
+        raise NotInLedgerError(f"{root}: there is no ledger here. `allmend run RECIPE` makes one; or give --workspace.")
+    return Ledger(root, create=create)
 
 
 def print_json(value: Any) -> None:

@@ -13,14 +13,14 @@ import pyarrow as pa
 from allmend.kinds.tables import read_table
 
 RUN = "_run"
-"""Folder inside an artifact for what is true of one run but isn't content: timings, logs, host, optimizer checkpoints."""
+"""Folder inside an artifact for what is true of one run but isn't content: timings, logs, host, checkpoints."""
 
 KINDS: dict[str, type[Artifact]] = {}
 """Every artifact type by name; filled once, when the classes are defined."""
 
 
 class Artifact:
-    """An artifact on disk. Tables lie as `<table>/<part>.parquet`, flat arrays as `<name>/<part>.bin`, the rest as the type says.
+    """Files on disk: tables as `<table>/<part>.parquet`, arrays as `<name>/<part>.bin`, the rest as its type says.
 
     Args:
         folder: where its files are.

@@ -16,8 +16,8 @@ from allmend.kinds.errors import RecipeError, nearest
 from allmend.kinds.outside import InputFile, InputFiles, InputURL, Outside, Secret, Withdrawals
 
 __all__ = [
-    "Config", "Count", "Date", "Field", "Head", "InputFile", "InputFiles", "InputURL", "Parts", "RecipeName", "Secret", "Seed",
-    "Share", "Withdrawals", "canonical", "load_config", "parse_count",
+    "Config", "Count", "Date", "Field", "Head", "InputFile", "InputFiles", "InputURL", "Parts", "RecipeName", "Secret",
+    "Seed", "Share", "Withdrawals", "canonical", "load_config", "parse_count",
 ]  # fmt: skip
 
 _count = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)\s*([kKMGBT]?)").fullmatch
@@ -52,21 +52,26 @@ Count = Annotated[int, BeforeValidator(parse_count), Field(ge=0)]
 """A whole number of things; `600k`, `1M`, `2.5B` and `15T` are understood."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A fraction between 0 and 1."""
-Seed = Annotated[int, Field(ge=0), Head("seed")]
+Seed = Annotated[int, Field(ge=0, description="the recipe's seed"), Head("seed")]
 """The recipe's seed. Only steps with a field of this type have the seed in their key."""
-Parts = Annotated[int, Field(ge=1, le=65536), Head("parts")]
+Parts = Annotated[
+    int, Field(ge=1, le=65536, description="number of parts, a power of two; the recipe's"), Head("parts")
+]
 """Number of parts, a power of two, that a step first cuts its documents into."""
-Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), Head("date")]
+Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the recipe's date"), Head("date")]
 """The recipe's date, as reports show it."""
-RecipeName = Annotated[str, Head("recipe")]
+RecipeName = Annotated[str, Field(description="the recipe's name"), Head("recipe")]
 """The recipe's name, for steps that print it."""
 
 
 def heads(cls: type[Config]) -> dict[str, str]:
     """Field name → head value that fills it, for fields of the types above."""
     return {
-        name: marker.name for name, field in cls.model_fields.items() for marker in _markers(field) if isinstance(marker, Head)
-    }  # fmt: skip
+        name: marker.name
+        for name, field in cls.model_fields.items()
+        for marker in _markers(field)
+        if isinstance(marker, Head)
+    }
 
 
 def _markers(field: Any) -> list[Any]:
@@ -76,8 +81,8 @@ def _markers(field: Any) -> list[Any]:
 def canonical(config: Config, leave_out: Sequence[str] = (), where: str = "") -> dict[str, Any]:
     """The fields that differ from their default, as plain JSON values; what enters a build key.
 
-    Our own and not pydantic's `exclude_defaults`: a nested config is written with its class, so that a union of two configs whose
-    fields are all default gives two keys, and a value equals a default only if the types are equal too.
+    Our own and not pydantic's `exclude_defaults`: a nested config is written with its class, so that a union of two
+    configs whose fields are all default gives two keys, and a value equals a default only if the types are equal too.
 
     Raises:
         ValueError: an integer beyond ±2⁵³, NaN or infinity; names the field.

@@ -24,7 +24,8 @@ def normal_text(text: str) -> str:
 
 def document_id(url: str, text: str) -> str:
     """First 128 bits of BLAKE3 over the URL, a zero byte and the normal text, as 32 hex digits."""
-    return blake3(url.encode() + b"\0" + normal_text(text).encode("utf-8", "replace")).hexdigest(length=16)
+    named = f"{url}\0{normal_text(text)}"
+    return blake3(named.encode("utf-8", "replace")).hexdigest(length=16)
 
 
 def url_id(url: str) -> str:
@@ -65,24 +66,28 @@ REJECTED = pa.schema(
 )
 DOCUMENTS = pa.schema([
     ("id", pa.string()), ("text", pa.string()), ("url", pa.string()), ("host", pa.string()), ("title", pa.string()),
-    ("fetched_at", pa.string()), ("media_type", pa.string()), ("charset", pa.string()), ("declared_language", pa.string()),
-    ("hints", pa.list_(HINT)), ("source", pa.string()), ("bytes", pa.int64()),
+    ("fetched_at", pa.string()), ("media_type", pa.string()), ("charset", pa.string()),
+    ("declared_language", pa.string()), ("hints", pa.list_(HINT)), ("source", pa.string()), ("bytes", pa.int64()),
 ])  # fmt: skip
 CORPUS = pa.schema([
     ("id", pa.string()), ("text", pa.string()), ("url", pa.string()), ("host", pa.string()), ("title", pa.string()),
-    ("language", pa.string()), ("licence", pa.string()), ("source", pa.string()), ("domain", pa.string()), ("bytes", pa.int64()),
+    ("language", pa.string()), ("licence", pa.string()), ("source", pa.string()), ("domain", pa.string()),
+    ("bytes", pa.int64()),
 ])  # fmt: skip
 DECISIONS = pa.schema([
-    ("id", pa.string()), ("url", pa.string()), ("host", pa.string()), ("language", pa.string()), ("licence", pa.string()),
-    ("source", pa.string()), ("fate", pa.string()), ("reasons", pa.list_(REASON)), ("bytes", pa.int64()),
+    ("id", pa.string()), ("url", pa.string()), ("host", pa.string()), ("language", pa.string()),
+    ("licence", pa.string()), ("source", pa.string()), ("fate", pa.string()), ("reasons", pa.list_(REASON)),
+    ("bytes", pa.int64()),
 ])  # fmt: skip
 HOLES = pa.schema([
-    ("id", pa.string()), ("url", pa.string()), ("host", pa.string()), ("language", pa.string()), ("licence", pa.string()),
-    ("domain", pa.string()), ("tokenizer", pa.string()), ("tokens", pa.int64()), ("withdrawn_at", pa.string()),
+    ("id", pa.string()), ("url", pa.string()), ("host", pa.string()), ("language", pa.string()),
+    ("licence", pa.string()), ("domain", pa.string()), ("tokenizer", pa.string()), ("tokens", pa.int64()),
+    ("withdrawn_at", pa.string()),
 ])  # fmt: skip
 SHARD_DOCUMENTS = pa.schema([
-    ("id", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("length", pa.int64()), ("domain", pa.string()),
-    ("url", pa.string()), ("host", pa.string()), ("language", pa.string()), ("licence", pa.string()), ("withdrawn_at", pa.string()),
+    ("id", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("length", pa.int64()),
+    ("domain", pa.string()), ("url", pa.string()), ("host", pa.string()), ("language", pa.string()),
+    ("licence", pa.string()), ("withdrawn_at", pa.string()),
 ])  # fmt: skip
 
 
@@ -137,7 +142,7 @@ class Verdicts(_Rows):
 
 
 class Corpus(_Rows):
-    """The kept documents (`corpus/`), the fate of every document with all its reasons (`decisions/`), withdrawn ones (`holes/`)."""
+    """Kept documents (`corpus/`), the fate of each with its reasons (`decisions/`), withdrawn ones (`holes/`)."""
 
     main = "corpus"
     schemas: ClassVar = {"corpus": CORPUS, "decisions": DECISIONS, "holes": HOLES, "rejected": REJECTED}
@@ -145,9 +150,10 @@ class Corpus(_Rows):
 
 
 class Shards(_Rows):
-    """Token arrays (`tokens/<part>.bin`, little endian) and where each document lies in them (`documents/<part>.parquet`).
+    """Token arrays (`tokens/<part>.bin`, little endian), and where documents lie in them (`documents/<part>.parquet`).
 
-    `shards.json` holds `dtype` (`uint16` or `uint32`), the vocabulary size, the ids of the special tokens and the tokenizer's digest.
+    `shards.json` holds `dtype` (`uint16` or `uint32`), the vocabulary size, the ids of the special tokens and the
+    tokenizer's digest.
     """
 
     main = "documents"

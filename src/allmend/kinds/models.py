@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, ClassVar
 
 from allmend.kinds.artifact import Artifact
+from allmend.kinds.errors import DamagedError, MissingExtraError
 
 
 class _Summary(Artifact):
@@ -21,8 +23,40 @@ class _Summary(Artifact):
         return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
 
 
+SPECIAL_TOKENS = (
+    "<pad>", "<bod>", "<eod>", "<withdrawn>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",
+)  # fmt: skip
+"""Ids 0–7 of every tokenizer made here. No text can forge one: text is encoded with `encode_special_tokens`."""
+PAD, BOD, EOD, WITHDRAWN = range(4)
+MARKERS = ("<email-pii>", "<ip-pii>", "<iban-pii>", "<phone-pii>", "<card-pii>")
+"""Ids 8–12: what redaction leaves of personal data. Not special, so that redacted text has one token for each."""
+
+
 class Tokenizer(_Summary):
     """`tokenizer.json` and `tokenizer_config.json` as Hugging Face reads them."""
+
+    def load(self, part: str = "", table: str = "") -> Any:
+        """The tokenizer as a `tokenizers.Tokenizer` that treats special tokens in text as text."""
+        return load_tokenizer(self.folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """`tokenizer.json` of a folder. `encode_special_tokens` isn't kept in the file, so it is set at every load.
+
+    Raises:
+        MissingExtraError: the package `tokenizers` isn't installed.
+        DamagedError: there is no tokenizer in the folder, or it can't be read.
+    """
+    try:
+        from tokenizers import Tokenizer as Fast
+    except ImportError as error:
+        raise MissingExtraError.of("tokenizers", "train") from error
+    try:
+        tokenizer = Fast.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises plain Exception
+        raise DamagedError(f"{folder / 'tokenizer.json'}: this tokenizer can't be read ({error}).") from error
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 class Mixture(Artifact):

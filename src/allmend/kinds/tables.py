@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from allmend.kinds.canonical import canonical_json
 
 WRITER = 1
-"""Enters every build key. Raise it when a writer here, or the library under it, changes bytes (`tests/pinned.json` will say so)."""
+"""Enters every build key. Raise it when a writer here, or its library, changes bytes: `tests/pinned.json` tells."""
 
 ROWS_A_GROUP = 16_384
 
