@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ class Project:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         paths = os.pathsep.join([str(TOYS), os.environ.get("PYTHONPATH", "")])
         env = {**os.environ, "PYTHONPATH": paths, "ALLMEND_TEST_MARK": self.mark, **environment}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of the many processes would compile all anew
         command = [sys.executable, "-m", "allmend.cli.main", *arguments]
         return subprocess.Popen(
             command, cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -96,7 +99,12 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "project")
+    return toy_project(tmp_path / "project")
+
+
+def toy_project(root: Path) -> Project:
+    """Three texts of 60 lines and the recipe above."""
+    made = Project(root)
     (made.root / "texts").mkdir(parents=True)
     (made.root / "allmend.toml").write_text("")
     for index in (1, 2, 3):
@@ -107,3 +115,15 @@ def project(tmp_path: Path) -> Project:
         (made.root / "texts" / f"t{index}.txt").write_text("\n".join(lines) + "\n")
     made.recipe(RECIPE)
     return made
+
+
+def wait_for(path: Path, good: Callable[[Path], bool] = lambda path: True, timeout_s: float = 60.0) -> Path:
+    """Wait until a file is there (a name may hold `*`) and is as it should be; gives its path."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        for each in path.parent.parent.glob(f"{path.parent.name}/{path.name}") if path.parent.parent.is_dir() else []:
+            with contextlib.suppress(OSError, ValueError):
+                if good(each):
+                    return each
+        time.sleep(0.02)
+    raise AssertionError(f"no {path} after {timeout_s} s")

@@ -27,11 +27,11 @@ def plan(
     root = workspace or loaded.root / ".allmend"
     graph = Graph(loaded, Ledger(root, create=False) if (root / "ledger.json").is_file() else None)
     graph.settle_all()
-    needed = graph.needed()
+    states = graph.states()
     estimates, total = estimate(graph)
     rows: dict[str, dict[str, Any]] = {
         name: {
-            "use": node.use, "plan_key": node.plan_key, "digest": node.digest or None, "state": _state(bool(node.digest), name in needed),
+            "use": node.use, "plan_key": node.plan_key, "digest": node.digest or None, "state": states[name],
             **{key: value for key, value in estimates[name].as_json().items() if value},
         }
         for name, node in graph.nodes.items()
@@ -41,7 +41,7 @@ def plan(
             "use": spec.use,
             "plan_key": None,
             "digest": None,
-            "state": f"depends on {graph.waits_for(spec)}",
+            "state": states[spec.name],
         }
     if json:
         sizes = {"memory_bytes": total.memory_bytes, "disk_bytes": total.disk_bytes, "seconds": total.seconds}
@@ -58,7 +58,3 @@ def plan(
         f"{total.flops:.3g} FLOPs, {total.memory_bytes / 2**20:,.0f} MB of memory, {total.disk_bytes / 2**20:,.0f} MB of disk, "
         f"{total.seconds:,.0f} s"
     )
-
-
-def _state(there: bool, needed: bool) -> str:
-    return "there" if there else "to build" if needed else "not needed"

@@ -11,7 +11,7 @@ import typer
 from allmend.cli.options import DataRoot, Json, Shrink, Workers, Workspace, print_json
 
 if TYPE_CHECKING:
-    from allmend.flow import Graph, Node
+    from allmend.flow import Graph
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
         graph = run_recipe(loaded, ledger, options, watch)
     _print_table(graph)
     if json:
-        print_json({"steps": {name: _row(graph, node) for name, node in graph.nodes.items() if node.digest}})
+        print_json({"steps": {name: _row(graph, name) for name, node in graph.nodes.items() if node.digest}})
 
 
 def _watch() -> Any:
@@ -68,8 +68,9 @@ def _watch() -> Any:
     return Bars() if sys.stderr.isatty() else nullcontext(Plain())
 
 
-def _row(graph: Graph, node: Node) -> dict[str, Any]:
+def _row(graph: Graph, name: str) -> dict[str, Any]:
     assert graph.ledger is not None
+    node = graph.nodes[name]
     folder = graph.ledger.objects / node.key / node.digest
     return {
         "digest": node.digest, "kind": node.kind.__name__, "path": str(folder), "reused": not node.made, "seconds": round(node.seconds, 2)
@@ -105,7 +106,7 @@ def _print_table(graph: Graph) -> None:
         )
         table.add_row(
             name, node.digest[:12], _size(manifest.size), inside if len(inside) < 70 else inside[:69] + "…",
-            "made" if node.made else "reused", f"{node.seconds:.1f}" if node.made else "",
+            "made" if node.made else "pinned" if node.kept else "reused", f"{node.seconds:.1f}" if node.made else "",
         )  # fmt: skip
         if node.kind.__name__ == "Report":
             reports.append(graph.ledger.objects / node.key / node.digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +24,9 @@ from allmend.flow.engine import Engine, ProcessEngine
 from allmend.flow.rooms import find_step
 from allmend.flow.work import Work
 from allmend.kinds import KINDS, RUN, Artifact, Config, InputFile, InputFiles, Step, canonical, sha256_file
-from allmend.kinds.errors import InputChangedError, Interrupted, StepFailed
+from allmend.kinds.errors import DamagedError, InputChangedError, Interrupted, LeaseLostError, StepFailed
 from allmend.kinds.outside import stamp
-from allmend.ledger import Ledger, Lease, Manifest, Reference
+from allmend.ledger import Lease, Ledger, Manifest, Reference, Stored
 
 POLL_S = 0.05
 VERSIONS_OF = ("pyarrow", "duckdb", "numpy", "torch", "transformers", "tokenizers", "resiliparse", "fastwarc")
@@ -78,22 +80,19 @@ def build(job: Job, channel: Channel) -> Built:
     ledger = Ledger(job.root, create=False)
     step = find_step(job.use)
     started = time.monotonic()
-    lease = _lease_or_result(ledger, job, channel)
-    if isinstance(lease, Built):
-        return lease
-    try:
-        if not job.again and (found := ledger.digests(job.key)):
-            return Built(job.key, found[0], True, 0.0)
-        manifest, draft, work = _make(ledger, job, step, lease, channel)
+    while True:
+        lease = _lease_or_result(ledger, job, channel)
+        if isinstance(lease, Built):
+            return lease
         try:
-            stored = ledger.commit(draft, manifest, lease, work.known)
-        except OSError:
-            ledger.trash(draft)
-            raise
-        shutil.rmtree(work.state, ignore_errors=True)
-        return Built(job.key, stored.manifest.digest, False, time.monotonic() - started, stored.manifest.metrics)
-    finally:
-        lease.release()
+            if not job.again and (found := ledger.digests(job.key)):
+                return Built(job.key, found[0], True, 0.0)
+            stored = _make(ledger, job, step, lease, channel)
+            return Built(job.key, stored.manifest.digest, False, time.monotonic() - started, stored.manifest.metrics)
+        except LeaseLostError as error:
+            channel.tell("log", f"{job.label}: {error}")
+        finally:
+            lease.release()
 
 
 def _lease_or_result(ledger: Ledger, job: Job, channel: Channel) -> Lease | Built:
@@ -115,15 +114,16 @@ def _lease_or_result(ledger: Ledger, job: Job, channel: Channel) -> Lease | Buil
         time.sleep(POLL_S)
 
 
-def _make(ledger: Ledger, job: Job, step: Step, lease: Lease, channel: Channel) -> tuple[Manifest, Path, Work]:
-    """Run the function on a fresh draft; gives what `commit` needs."""
-    draft, scratch = ledger.draft(), ledger.draft()
+def _make(ledger: Ledger, job: Job, step: Step, lease: Lease, channel: Channel) -> Stored:
+    """Run the function on a fresh draft and commit it."""
+    draft, scratch = ledger.draft(), ledger.tmp / uuid.uuid4().hex
     state = ledger.state_of(lease)
     artifacts = job.artifacts(ledger)
     flat = [each for value in artifacts.values() for each in (value if isinstance(value, list) else [value])]
     work = Work(
         draft, scratch=scratch, state=state, key=job.key, use=job.use, step=step, config=job.config, inputs=flat, ledger=ledger,
         lease=lease, engine=job.engine or ProcessEngine(job.workers), channel=channel, workers=job.workers, device=job.device,
+        earlier=earlier_builds(ledger, job),
     )  # fmt: skip
     clock, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     try:
@@ -136,20 +136,34 @@ def _make(ledger: Ledger, job: Job, step: Step, lease: Lease, channel: Channel) 
                 result = step.function(job.config, **artifacts, **({"work": work} if step.takes_work else {}))
         _check_result(job, step, result, draft)
         _check_outside(job.config)
+        _write_run(draft, job, time.monotonic() - clock, started)
+        return _commit(ledger, job, step, result, work, lease)
     except BaseException:
         ledger.trash(draft)
         raise
     finally:
         ledger.trash(scratch)
-    _write_run(draft, job, time.monotonic() - clock, started)
+
+
+def earlier_builds(ledger: Ledger, job: Job) -> list[Artifact]:
+    """What the job's name meant before, newest first, as far as it is still here."""
+    found = []
+    for entry in ledger.names.versions(job.label):
+        with contextlib.suppress(DamagedError):
+            found.append(ledger.get(entry.key, entry.digest).artifact)
+    return found
+
+
+def _commit(ledger: Ledger, job: Job, step: Step, result: Artifact, work: Work, lease: Lease) -> Stored:
     placement = {"device": job.device, "world": job.ranks if step.ranks else 1, "machine": platform.machine()}
     reproducible = "tolerance" if step.ranks and job.ranks > 1 else step.reproducible
-    metrics = result.describe()
     manifest = Manifest(
-        job.key, "", job.plan_key, job.use, step.version, step.kind.__name__, canonical(job.config), job.inputs, [], [], metrics,
-        reproducible=reproducible, placement=placement, versions=_versions(),
+        job.key, "", job.plan_key, job.use, step.version, step.kind.__name__, canonical(job.config), job.inputs, [], [],
+        result.describe(), reproducible=reproducible, placement=placement, versions=_versions(),
     )  # fmt: skip
-    return manifest, draft, work
+    stored = ledger.commit(work.folder, manifest, lease, work.known)
+    shutil.rmtree(work.state, ignore_errors=True)
+    return stored
 
 
 def _check_result(job: Job, step: Step, result: Any, draft: Path) -> None:
@@ -191,11 +205,12 @@ def _write_run(draft: Path, job: Job, seconds: float, started: datetime.datetime
 
 def _versions() -> dict[str, str]:
     """Versions of Allmend and of the libraries that this process has loaded."""
-    loaded = [name for name in VERSIONS_OF if name in sys.modules]
-    return {
-        "allmend": importlib.metadata.version("allmend"),
-        **{name: importlib.metadata.version(name) for name in loaded},
-    }
+    return {name: _version(name) for name in ("allmend", *VERSIONS_OF) if name in sys.modules}
+
+
+@functools.cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 @contextlib.contextmanager

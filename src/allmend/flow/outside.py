@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from allmend.flow.records import in_force, read_history
 from allmend.kinds import InputFile, InputURL, Withdrawals, sha256_file
 from allmend.kinds.errors import RecipeError, nearest
 from allmend.kinds.outside import stamp
@@ -49,12 +50,18 @@ class Outsider:
         root: project root; paths in a recipe are relative to it.
         roots: further folders that may be read.
         workspace: holds `withdrawals.jsonl` and the cache of file hashes.
+
+    Attributes:
+        compact: the recipe's head value of that name.
+        history: withdrawal records to go by instead of the workspace's: what if?
     """
 
     def __init__(self, root: Path, roots: Sequence[Path] = (), workspace: Path | None = None) -> None:
         self.root = root.resolve()
         self.roots = [self.root, *(each.resolve() for each in roots)]
         self.workspace = workspace
+        self.compact: bool | int = False
+        self.history: list[dict[str, Any]] | None = None
         self._hashes = _HashCache(workspace / "hashes.json" if workspace else None)
 
     def save(self) -> None:
@@ -121,19 +128,9 @@ class Outsider:
         return InputURL(name, size, digest.hexdigest(), url)
 
     def withdrawals(self) -> Withdrawals:
-        """The workspace's withdrawal records, in order; none if there is no file."""
-        path = self.workspace / "withdrawals.jsonl" if self.workspace else None
-        if path is None or not path.is_file():
-            return Withdrawals((), "")
-        data = path.read_bytes()
-        records = []
-        for number, line in enumerate(data.splitlines(), 1):
-            try:
-                records.append(json.loads(line))
-                assert isinstance(records[-1], dict)
-            except (ValueError, AssertionError) as error:
-                raise ValueError(f"{path}, line {number} isn't a withdrawal record: {line[:80]!r}") from error
-        return Withdrawals(tuple(records), hashlib.sha256(data).hexdigest())
+        """The withdrawals in force; see `allmend.flow.records`."""
+        found = self.history if self.history is not None else read_history(self.workspace)
+        return in_force(found, self.compact)
 
 
 class _HashCache:

@@ -30,15 +30,13 @@ class PartTask:
     own: Any
     takes_own: bool
     out: Path
+    """The folder for all parts of a step: each writes `<table>/<part>.parquet` or `.bin` files of its own there."""
     counted: int
     key: str
 
-    def __hash__(self) -> int:
-        return hash(self.out)
-
 
 def run_part(task: PartTask, channel: Channel) -> dict[str, Any]:
-    """Run a part function and write what it returns into `task.out`.
+    """Run a part function and write what it returns.
 
     Returns:
         {"files": [[path, size, SHA-256]], "rows": {table: rows}}.
@@ -47,10 +45,13 @@ def run_part(task: PartTask, channel: Channel) -> dict[str, Any]:
     arguments = [*inputs, *task.whole, *([task.own] if task.takes_own else [])]
     returned = dict(task.function(task.config, *arguments))
     given = returned.pop("input_rows", None)
-    task.out.mkdir(parents=True, exist_ok=True)
     kind = task.views[0].artifact
-    rows = {name: _write(task.out, name, task.part, value) for name, value in returned.items()}
-    if given is None:
+    rows: dict[str, int] = {}
+    files: list[Path] = []
+    for name, value in returned.items():
+        path, rows[name] = _write(task.out, name, task.part, value)
+        files.append(path)
+    if given is None and task.counted:
         tables = inputs[: task.counted]
         given = (
             sum(table.num_rows for table in tables) if all(isinstance(table, pa.Table) for table in tables) else None
@@ -61,19 +62,20 @@ def run_part(task: PartTask, channel: Channel) -> dict[str, Any]:
         assert made == given, (
             f"{task.function.__name__}, part {task.part} of {kind}: {given} rows in, {made} out or rejected"
         )
-    files = sorted(path for path in task.out.rglob("*") if path.is_file())
-    listed = [[path.relative_to(task.out).as_posix(), path.stat().st_size, sha256_file(path)] for path in files]
-    return {"files": listed, "rows": rows}
+    listed = [[f"{path.parent.name}/{path.name}", path.stat().st_size, sha256_file(path)] for path in files]
+    return {"files": sorted(listed), "rows": rows}
 
 
-def _write(out: Path, name: str, part: str, value: pa.Table | np.ndarray) -> int:
+def _write(out: Path, name: str, part: str, value: pa.Table | np.ndarray) -> tuple[Path, int]:
+    assert "/" not in name, f"{name}: the name of a table is one word"
     if isinstance(value, pa.Table):
-        return write_table(out / name / f"{part}.parquet", value)
+        path = out / name / f"{part}.parquet"
+        return path, write_table(path, value)
     path = out / name / f"{part}.bin"
     path.parent.mkdir(parents=True, exist_ok=True)
     assert value.dtype.isnative and value.ndim == 1, f"{name}: a flat array of native byte order is expected"
     path.write_bytes(np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<")).tobytes())
-    return len(value)
+    return path, len(value)
 
 
 @dataclass
@@ -87,9 +89,6 @@ class CutTask:
     count: int
     out: Path
     kind: type[Artifact]
-
-    def __hash__(self) -> int:
-        return self.index
 
 
 def run_cut(task: CutTask, channel: Channel) -> dict[str, int]:

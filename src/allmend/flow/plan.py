@@ -1,13 +1,25 @@
-"""The plan: which artifacts a recipe means, which of them are there, and what would be built. Never writes."""
+"""The plan: which artifacts a recipe means, which of them are there, and what would be built. Never writes.
+
+**Pinned steps** (`Step(pinned=True)`: tokenizer, mixture). When documents are withdrawn, what such a step made stays as it is, so
+that offsets and order downstream stay. The rule is one of keys. Every node has its plan key, and its *pin key*: the plan key that
+it would have if no withdrawal were in force but those that the recipe's `compact:` covers. A pinned node's plan key *is* its pin
+key, so a withdrawal doesn't move it; any other change does. While a withdrawal upstream sets the two apart, the node takes the
+artifact that its name last meant under this plan key (else any artifact with it), though its inputs have other digests now.
+Children cite that artifact's own key and digest, and it cites the inputs it was made of: identity and `verify` see nothing
+special. Where there is none (a new workspace, or it was collected), the step is built from what is there now, and stays from then
+on. With `compact: true` pin key and plan key fall together, and the step is an ordinary one; `compact: 3` says so of records 1–3
+only, so that a later withdrawal doesn't move what a compacting build made.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from allmend.flow.recipe import Recipe, Ref, StepSpec
-from allmend.kinds import Artifact, Config, Estimate, canonical
+from allmend.flow.spec import Recipe, Ref, StepSpec
+from allmend.kinds import Artifact, Config, Estimate, Withdrawals, canonical
 from allmend.ledger import Index, Ledger, Reference, build_key, digests_of, resolve
 
 MEMBER = "flow.member"
@@ -27,12 +39,17 @@ class Node:
     inputs: dict[str, str | Reference | list[str | Reference]]
     """Input name → node names, or references to artifacts named `ledger:`."""
     plan_key: str
+    pin_key: str
     kind: type[Artifact]
     member: str = ""
     """For a member of a set: its folder name."""
     key: str = ""
     digest: str = ""
     by_plan_key: bool = False
+    withdrawn: bool = False
+    """A pinned step with a withdrawal upstream: it may keep what it made before."""
+    kept: bool = False
+    """It does so."""
     seconds: float = 0.0
     made: bool = False
 
@@ -126,11 +143,11 @@ class Graph:
             return
         kind = of.kind.set_of
         assert kind is not None, of.name
-        plan_key = build_key(MEMBER, 1, {"member": member}, {"of": of.plan_key})
-        self._add(Node(name, of.spec, None, {"of": of.name}, plan_key, kind, member))
+        plan_key, pin_key = (build_key(MEMBER, 1, {"member": member}, {"of": key}) for key in (of.plan_key, of.pin_key))
+        self._add(Node(name, of.spec, None, {"of": of.name}, plan_key, pin_key, kind, member))
 
     def _nodes_of(self, spec: StepSpec) -> list[Node] | None:
-        before = set(self.nodes)
+        known = len(self.nodes)
         for name in spec.needs():
             if name not in self.groups or (self._wants_members(spec, name) and self._members(name) is None):
                 return None
@@ -144,10 +161,13 @@ class Graph:
         for index, (name, each) in enumerate(names):
             inputs = {key: self._sources(value, each, spec.step.inputs[key].many) for key, value in spec.inputs.items()}
             config = spec.config_of(index)
-            plan_key = build_key(spec.use, spec.step.version, canonical(config), self._plan_keys(inputs))
-            self._add(Node(name, spec, config, inputs, plan_key, spec.step.kind))
+            plan_key, pin_key = self._keys(spec, config, inputs)
+            withdrawn = spec.step.pinned and plan_key != pin_key
+            node = Node(name, spec, config, inputs, pin_key if withdrawn else plan_key, pin_key, spec.step.kind)
+            node.withdrawn = withdrawn
+            self._add(node)
         self.groups[spec.name] = [name for name, _ in names]
-        return [node for name, node in self.nodes.items() if name not in before]
+        return list(itertools.islice(reversed(self.nodes.values()), len(self.nodes) - known))[::-1]
 
     def _sources(self, value: Ref | list[Ref], each: str, many: bool) -> Any:
         if isinstance(value, list):
@@ -165,9 +185,19 @@ class Graph:
             return [f"{ref.name}/{ref.member}"]
         return list(self.groups[ref.name]) if many else [self.groups[ref.name][0]]
 
-    def _plan_keys(self, inputs: dict[str, Any]) -> dict[str, str | list[str]]:
+    def _keys(self, spec: StepSpec, config: Config, inputs: dict[str, Any]) -> tuple[str, str]:
+        """Plan key (for a pinned step not yet its pin key) and pin key."""
+        plan_keys, pin_keys = self._input_keys(inputs, "plan_key"), self._input_keys(inputs, "pin_key")
+        plain = canonical(config)
+        plan_key = build_key(spec.use, spec.step.version, plain, plan_keys)
+        if not spec.withdrawal_fields and plan_keys == pin_keys:
+            return plan_key, plan_key
+        pinned = canonical(_before_withdrawals(spec, config))
+        return plan_key, build_key(spec.use, spec.step.version, pinned, pin_keys)
+
+    def _input_keys(self, inputs: dict[str, Any], which: str) -> dict[str, str | list[str]]:
         def one(source: str | Reference) -> str:
-            return self.nodes[source].plan_key if isinstance(source, str) else source.digest
+            return getattr(self.nodes[source], which) if isinstance(source, str) else source.digest
 
         return {
             key: [one(each) for each in value] if isinstance(value, list) else one(value)
@@ -211,16 +241,31 @@ class Graph:
         """
         if node.digest or self.ledger is None:
             return bool(node.digest)
+        if node.withdrawn and self._keep(node):
+            return True
         inputs = self.references(node)
         if inputs is not None:
             node.key = build_key(node.use, node.version, node.pure_config, digests_of(inputs))
             node.digest = self._choose(node, self.ledger.digests(node.key))
-        elif found := self.index.by_plan_key(node.plan_key):
-            there = [(key, digest) for key, digest in found if digest in self.ledger.digests(key)]
-            if there:
-                node.key, node.digest = there[0]
-                node.by_plan_key = True
+        elif there := self._by_plan_key(node):
+            node.key, node.digest = there[0]
+            node.by_plan_key = True
         return bool(node.digest)
+
+    def _by_plan_key(self, node: Node) -> list[tuple[str, str]]:
+        assert self.ledger is not None
+        found = self.index.by_plan_key(node.plan_key)
+        return [(key, digest) for key, digest in found if digest in self.ledger.digests(key)]
+
+    def _keep(self, node: Node) -> bool:
+        """Give a pinned node the artifact that it made before the withdrawal, if that is there; see the top of this file."""
+        assert self.ledger is not None
+        named = self.ledger.names.latest(self.label(node))
+        if named and named.plan_key == node.plan_key and named.digest in self.ledger.digests(named.key):
+            node.key, node.digest, node.kept = named.key, named.digest, True
+        elif there := self._by_plan_key(node):
+            (node.key, node.digest), node.kept = there[0], True
+        return node.kept
 
     def _choose(self, node: Node, digests: list[str]) -> str:
         """Of several digests of a key (`tolerance`) the one that the name means; else the only one."""
@@ -249,6 +294,15 @@ class Graph:
                 self.settle(node)
             fresh = self.expand()
 
+    def states(self, goals: list[str] | None = None) -> dict[str, str]:
+        """Step → `there`, `pinned` (kept though documents were withdrawn), `to build`, `not needed`, or `depends on …`."""
+        needed = self.needed(goals)
+        found = {
+            name: "pinned" if node.kept else "there" if node.digest else "to build" if name in needed else "not needed"
+            for name, node in self.nodes.items()
+        }
+        return {**found, **{spec.name: f"depends on {self.waits_for(spec)}" for spec in self.pending}}
+
     def needed(self, goals: list[str] | None = None) -> set[str]:
         """Names of absent nodes that must be built for the goals (default: every end of the recipe, and what a name promises)."""
         wanted = self._goals(goals)
@@ -273,6 +327,15 @@ class Graph:
         """Was this very artifact under its name before? Then its absence is damage, and it is made again."""
         named = self.ledger.names.latest(self.label(node)) if self.ledger else None
         return named is not None and named.plan_key == node.plan_key
+
+
+def _before_withdrawals(spec: StepSpec, config: Config) -> Config:
+    """The config as if only the compacted withdrawals were in force."""
+    update = {}
+    for name in spec.withdrawal_fields:
+        found: Withdrawals = getattr(config, name)
+        update[name] = Withdrawals.of(found.records[: found.compacted], found.compacted)
+    return config.model_copy(update=update)
 
 
 def estimate(graph: Graph) -> tuple[dict[str, Estimate], Estimate]:

@@ -1,4 +1,9 @@
-"""A step on several ranks: torchrun starts the same function n times; rank 0 writes; one rank's death ends all within two seconds."""
+"""A step on several ranks: torchrun starts the same function n times; rank 0 writes; one rank's death ends all within 2 s.
+
+The step's process watches the ranks and kills them all when one dies, fails or stands still. If the step's process itself is
+killed, each rank notices the closed line and kills its peers and torchrun before it leaves: a stopped peer can't notice
+anything, and torchrun would wait 30 s for it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ import threading
 import time
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from allmend.flow.build import earlier_builds
 from allmend.flow.channel import Channel, portable
 from allmend.flow.rooms import find_step
 from allmend.flow.work import Work
@@ -40,7 +46,7 @@ def run_ranks(job: Any, step: Step, work: Work, channel: Channel) -> Any:
             job.draft, job.state = work.folder, work.state
             spec = Path(folder) / "job.pickle"
             spec.write_bytes(pickle.dumps(job))
-            process = _start(job.ranks, address, secret, spec)
+            process = _start(job.ranks, address, secret, spec, folder)
             watch = _Watch(listener, process, channel, job.ranks)
             try:
                 watch.run()
@@ -49,12 +55,13 @@ def run_ranks(job: Any, step: Step, work: Work, channel: Channel) -> Any:
     return step.kind(work.folder)
 
 
-def _start(ranks: int, address: str, secret: str, spec: Path) -> subprocess.Popen[bytes]:
+def _start(ranks: int, address: str, secret: str, spec: Path, scratch: str) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={ranks}", "--max-restarts=0",
         "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "-m", "allmend.flow.rank", address, str(spec),
     ]  # fmt: skip
     environment = {**os.environ, "ALLMEND_RANKS": secret, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    environment["TMPDIR"] = scratch  # torchrun and killed ranks leave folders behind; they go with ours
     environment["GLOO_SOCKET_IFNAME"] = environment.get("GLOO_SOCKET_IFNAME", "lo")
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
@@ -78,6 +85,7 @@ class _Watch:
                 line = self.listener.accept()
                 rank, pid = line.recv()
                 self.pids[rank], self.lines[rank] = pid, line
+                self._send("peers", [*self.pids.values(), self.process.pid])
                 threading.Thread(target=self._listen, args=(rank, line), name=f"rank {rank}", daemon=True).start()
 
     def _listen(self, rank: int, line: Connection) -> None:
@@ -94,20 +102,23 @@ class _Watch:
             if rank not in self.done:
                 self.gone.append(rank)
 
+    def _send(self, *message: Any) -> None:
+        for line in list(self.lines.values()):
+            with contextlib.suppress(OSError):
+                line.send(message)
+
     def run(self) -> None:
-        told = False
         while len(self.done) < self.ranks:
             time.sleep(POLL_S)
-            if self.channel.stopping.is_set() and not told:
-                told = True
-                for line in self.lines.values():
-                    with contextlib.suppress(OSError):
-                        line.send(("stop",))
+            if self.channel.stopping.is_set():
+                self._send("stop")  # again and again: a rank may join late
             self._look(ended=self.process.poll() is not None)
         self.process.wait()
 
     def _look(self, ended: bool) -> None:
-        stopped = [rank for rank, pid in self.pids.items() if rank not in self.done and self._is_stopped(rank, pid)]
+        stopped = [
+            rank for rank, pid in list(self.pids.items()) if rank not in self.done and self._is_stopped(rank, pid)
+        ]
         if not (self.failures or self.gone or stopped or ended) or len(self.done) == self.ranks:
             return
         time.sleep(2 * POLL_S)  # let the first failure's own message arrive before the noise of the others
@@ -159,7 +170,7 @@ class _Watch:
 
     def end(self) -> None:
         """Leave no process behind, stopped ones included."""
-        for line in self.lines.values():
+        for line in list(self.lines.values()):
             line.close()
         if len(self.done) == self.ranks and self.process.poll() is not None:
             return
@@ -171,6 +182,15 @@ class _Watch:
         self.process.wait()
 
 
+def _leave(peers: list[int]) -> NoReturn:
+    """The step's process is gone: end the peers too, stopped ones included, then torchrun, then this rank."""
+    for pid in peers:
+        if pid != os.getpid():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    os._exit(9)
+
+
 def rank_main(address: str, spec: Path) -> None:
     """Life of one rank, started by torchrun."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -180,12 +200,16 @@ def rank_main(address: str, spec: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def listen() -> None:
+        peers: list[int] = []
         while True:
             try:
-                if line.recv()[0] == "stop":
-                    channel.stopping.set()
+                message = line.recv()
             except (EOFError, OSError):
-                os._exit(9)
+                _leave(peers)
+            if message[0] == "stop":
+                channel.stopping.set()
+            elif message[0] == "peers":
+                peers = message[1]
 
     threading.Thread(target=listen, name="parent", daemon=True).start()
     try:
@@ -198,6 +222,7 @@ def rank_main(address: str, spec: Path) -> None:
             work = Work(
                 folder, scratch=Path(scratch), state=job.state, key=job.key, use=job.use, step=step, config=job.config,
                 channel=channel, device=job.device, rank=rank, world=world,
+                earlier=earlier_builds(ledger, job),
             )  # fmt: skip
             step.function(job.config, **job.artifacts(ledger), work=work)
         line.send(("done",))

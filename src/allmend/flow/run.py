@@ -14,7 +14,7 @@ from allmend.flow.build import Built, Job, build, build_member
 from allmend.flow.channel import Channel, Child, Pool, portable
 from allmend.flow.engine import Engine
 from allmend.flow.plan import Graph, Node
-from allmend.flow.recipe import Recipe
+from allmend.flow.spec import Recipe
 from allmend.kinds.errors import AllmendError, Interrupted, RecipeError, StepFailed, UsageError, nearest
 from allmend.ledger import Ledger, Reference
 
@@ -62,7 +62,7 @@ def run(recipe: Recipe, ledger: Ledger, options: Options | None = None, watch: W
         Interrupted: Ctrl-C or SIGTERM; running parts were finished first.
     """
     scheduler = _Scheduler(recipe, ledger, options or Options(), watch or Silent())
-    with _interruptible(scheduler):
+    with _interruptible(scheduler), ledger.running():  # gc must not take what no name reaches yet
         scheduler.run()
     return scheduler.graph
 
@@ -87,6 +87,11 @@ class _Scheduler:
     def run(self) -> None:
         self.graph.settle_all()
         for node in self.graph.nodes.values():
+            if node.kept and self._is_again(node):
+                raise UsageError(
+                    f"--again {node.name}: it is pinned, and keeps what it made before documents were withdrawn; what it was made of "
+                    "may be gone. With `compact: true` in the recipe's head it is built anew."
+                )
             if node.digest and not self._is_again(node):
                 self._note(node)
         self._demand()
@@ -108,7 +113,7 @@ class _Scheduler:
         self.needed = self.graph.needed(self.options.only)
         for name, node in self.graph.nodes.items():
             if self._is_again(node) and node.digest:
-                self.needed.add(name)
+                self.needed |= {name, *self.graph.needed(list(node.sources()))}
         for name in self.needed:
             if name not in self.queued:
                 sources = set(self.graph.nodes[name].sources())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from allmend.flow.plan import Graph, estimate
-from allmend.flow.recipe import Recipe
+from allmend.flow.spec import Recipe
 from allmend.kinds import Shrink, parse_count
 from allmend.kinds.errors import UsageError
 

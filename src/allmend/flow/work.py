@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from allmend.kinds import (
 )
 from allmend.kinds.errors import StepFailed, UsageError
 from allmend.kinds.work import Bar, Mappable
-from allmend.ledger import Entry, Ledger, Lease
+from allmend.ledger import Entry, Lease, Ledger
 from allmend.ledger.store import link
 
 LOG_EVERY_S = 0.1
@@ -67,18 +66,19 @@ class Work:
         rank: int = 0,
         world: int = 1,
         workers: int = 1,
+        earlier: Sequence[Artifact] = (),
     ) -> None:
-        self.folder, self.scratch, self.state = folder, scratch, state
+        self.folder, self.state, self._scratch = folder, state, scratch
         self.workers, self.device, self.rank, self.world = workers, device, rank, world
         self.known: dict[str, Entry] = {}
         self.rows: dict[str, int] = {}
         self.secrets: list[str] = []
         self._key, self._use, self._step, self._config = key, use, step, config
         self._inputs, self._ledger, self._lease = list(inputs), ledger, lease
+        self.earlier = list(earlier)
         self._engine = engine or ProcessEngine(workers)
         self._channel = channel or Channel()
         self._maps = 0
-        self._said = 0.0
 
     @classmethod
     def alone(
@@ -95,13 +95,17 @@ class Work:
         """
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder.parent / f".{folder.name}.work"
-        for name in ("scratch", "state"):
-            (aside / name).mkdir(parents=True, exist_ok=True)
+        (aside / "state").mkdir(parents=True, exist_ok=True)
         return cls(
             folder, scratch=aside / "scratch", state=aside / "state", step=step, config=config, inputs=inputs, workers=workers
         )  # fmt: skip
 
     # --- small things ---
+
+    @cached_property
+    def scratch(self) -> Path:
+        self._scratch.mkdir(parents=True, exist_ok=True)  # most steps need none
+        return self._scratch
 
     @property
     def stop(self) -> bool:
@@ -171,27 +175,16 @@ class Work:
             key = self._part_key(part, views, whole, own_part)
             if self._ledger and (found := self._ledger.find_part(key)):
                 records[part] = found
+                self._keep_record(key, found)
                 self._link_part(found, target)
                 continue
-            tasks.append(
-                PartTask(
-                    function,
-                    self._config,
-                    part,
-                    views,
-                    list(whole),
-                    own_part,
-                    own is not None,
-                    self._draft(),
-                    counted,
-                    key,
-                )
-            )
+            given = own_part, own is not None
+            tasks.append(PartTask(function, self._config, part, views, list(whole), *given, target, counted, key))
         with self.progress(function.__name__.removesuffix("_part").strip("_"), len(parts), "parts") as bar:
             bar.advance(len(records))
             for task, record in self._engine.map(run_part, tasks, self._channel):
                 records[task.part] = record
-                self._finish_part(task, record, target)
+                self._finish_part(task, record)
                 bar.advance()
         self._maps += 1
         if cut:
@@ -222,32 +215,36 @@ class Work:
             "part": part, "files": files, "whole": fixed, "own": own,
         })  # fmt: skip
 
-    def _draft(self) -> Path:
-        """A folder for one part, on the file system where it will stay."""
-        return (self._ledger.tmp if self._ledger else self.scratch) / f"part-{uuid.uuid4().hex}"
-
-    def _finish_part(self, task: PartTask, record: dict[str, Any], target: Path) -> None:
+    def _finish_part(self, task: PartTask, record: dict[str, Any]) -> None:
+        """Keep what a part wrote, so that it is never done again."""
         if self._lease is not None:
             self._lease.check()
         if self._ledger is None:
-            shutil.copytree(task.out, target, dirs_exist_ok=True)
-            shutil.rmtree(task.out)
             return
-        for entry in record["files"]:
-            self._ledger.keep(task.out / entry[0], Entry(*entry))
-        self._ledger.put_part(task.key, record)
-        self._link_part(record, target)
-        self._ledger.trash(task.out)
+        entries = [Entry(*each) for each in record["files"]]
+        for entry in entries:
+            self._ledger.keep(task.out / entry.path, entry)
+        self._keep_record(task.key, record)
+        self._know(task.out, entries)
+
+    def _keep_record(self, key: str, record: dict[str, Any]) -> None:
+        """Record a part with the build that uses it: `gc` keeps the parts of kept builds, though a cut hides their files."""
+        if self._ledger is not None and record.get("build") != self._key:
+            self._ledger.put_part(key, {**record, "build": self._key})
 
     def _link_part(self, record: dict[str, Any], target: Path) -> None:
+        """Take a part that was finished before."""
         assert self._ledger is not None
-        for each in record["files"]:
-            entry = Entry(*each)
+        entries = [Entry(*each) for each in record["files"]]
+        for entry in entries:
             path = target / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
             link(self._ledger.files / entry.sha256, path)
-            if target == self.folder:
-                self.known[entry.path] = entry
+        self._know(target, entries)
+
+    def _know(self, target: Path, entries: Sequence[Entry]) -> None:
+        if target == self.folder:  # what a cut works on isn't content
+            self.known.update((entry.path, entry) for entry in entries)
 
     def _cut(self, source: Path, parts: Sequence[str], count: int) -> None:
         """Cut what the parts returned anew by document id; see `kinds.Work.map`."""

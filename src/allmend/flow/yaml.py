@@ -120,7 +120,7 @@ class _Builder:
                 event,
                 f"anchors and aliases (`{event.anchor}`) aren't used in recipes: write the value out, or use `lists:`.",
             )
-        if event.tag and not event.tag == "!":
+        if event.tag and event.tag != "!":
             self._refuse(place, event, f"the tag {event.tag} isn't used in recipes.")
         if len(place) > DEEPEST:
             self._refuse(place, event, f"nested deeper than {DEEPEST} levels.")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from allmend.kinds.canonical import sha256_file
+from allmend.kinds.canonical import sha256_file, sha256_json
 
 
 class Outside:
     """Base of the field types below; a subclass reads itself from text with the help of the recipe's resolver."""
+
+    written: ClassVar[dict[str, Any]] = {"type": "string"}
+    """JSON Schema of how a recipe writes it."""
 
     def identity(self) -> Any:
         """The JSON value that enters the key."""
@@ -34,7 +37,7 @@ class Outside:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "description": (cls.__doc__ or "").splitlines()[0]}
+        return {**cls.written, "description": (cls.__doc__ or "").splitlines()[0]}
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class InputFile(Outside):
 class InputFiles(Outside):
     """Files from outside the ledger: a glob, a path, or a list of both, relative to the project root."""
 
+    written: ClassVar = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     files: tuple[InputFile, ...]
 
     def identity(self) -> Any:
@@ -93,6 +97,17 @@ class InputFiles(Outside):
 class InputURL(Outside):
     """Bytes behind an fsspec URL (`s3://…`, `https://…`): text, or {url, sha256} where the digest is known already."""
 
+    written: ClassVar = {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"url": {"type": "string"}, "sha256": {"type": "string"}},
+                "required": ["url", "sha256"],
+                "additionalProperties": False,
+            },
+        ]
+    }
     name: str
     size: int
     sha256: str
@@ -116,22 +131,44 @@ class InputURL(Outside):
 
 @dataclass(frozen=True)
 class Withdrawals(Outside):
-    """The workspace's withdrawal records (`withdrawals.jsonl`); filled from the recipe's head, never written in a recipe."""
+    """The workspace's withdrawals (`withdrawals.jsonl`) that are in force; filled by `flow`, never written in a recipe.
 
-    records: tuple[dict[str, Any], ...] = field(hash=False)
-    sha256: str
+    Attributes:
+        records: as `allmend.flow.withdraw` describes them, in order; records that an undo cancelled, and the undo, are left out.
+        sha256: over `records`, so that an undo brings the old key back; empty if there are none.
+        compacted: documents of so many records, from the first on, leave no hole: the recipe's head says `compact:`.
+    """
+
+    written: ClassVar = {"not": {}}
+
+    records: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    sha256: str = ""
+    compacted: int = 0
+
+    @classmethod
+    def of(cls, records: Sequence[dict[str, Any]], compacted: int = 0) -> Withdrawals:
+        return cls(tuple(records), sha256_json(list(records)) if records else "", compacted)
 
     def identity(self) -> Any:
-        return {"sha256": self.sha256}
+        return {"sha256": self.sha256, **({"compacted": self.compacted} if self.compacted else {})}
 
     @classmethod
     def read(cls, value: Any, resolver: Any) -> Any:
+        if value is not None:
+            raise ValueError("withdrawals are read from the workspace; leave this field out")
         return resolver.withdrawals()
 
 
 @dataclass(frozen=True)
 class Secret(Outside):
     """A secret by its name, written `{secret: NAME}`. Its value is asked from `work.secret(name)` and is never stored."""
+
+    written: ClassVar = {
+        "type": "object",
+        "properties": {"secret": {"type": "string"}},
+        "required": ["secret"],
+        "additionalProperties": False,
+    }
 
     name: str
 
@@ -171,4 +208,4 @@ class Here:
         raise ValueError("URLs are read through a recipe")
 
     def withdrawals(self) -> Withdrawals:
-        return Withdrawals((), "")
+        return Withdrawals()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
@@ -128,7 +128,8 @@ class Step:
         version: raised whenever the same inputs would give other bytes.
         cost: `(config, {input name: Estimate}) -> Estimate`.
         shrink: `(config, Shrink) -> config`.
-        touches: `(artifact, document ids) -> Touched`.
+        touches: `(artifact, document ids) -> Touched`, or `(artifact, document ids, inputs) -> Touched` where `inputs` are the
+            artifact's own inputs by name, as far as they are here: a model finds its documents in its shards.
         ranks: may run as several processes under torchrun; rank 0 commits.
         reproducible: `bits`: two builds of a key must agree; `tolerance`: a key may have several digests.
         apart: config fields left out of part keys, since the step cuts them by part itself.
@@ -139,7 +140,7 @@ class Step:
     version: int
     cost: Callable[[Any, dict[str, Any]], Estimate] | None = None
     shrink: Callable[[Any, Shrink], Config] | None = None
-    touches: Callable[[Any, Collection[str]], Touched] | None = None
+    touches: Callable[..., Touched] | None = None
     ranks: bool = False
     reproducible: Literal["bits", "tolerance"] = "bits"
     apart: tuple[str, ...] = ()
@@ -178,6 +179,14 @@ class Step:
             f"{self.function.__qualname__}: must return an Artifact"
         )
         return cls
+
+    def touched(self, artifact: Artifact, ids: Collection[str], inputs: Mapping[str, Any]) -> Touched:
+        """The answer of the hook `touches`."""
+        assert self.touches is not None
+        takes_inputs = len(inspect.signature(self.touches).parameters) > 2
+        found = self.touches(artifact, ids, inputs) if takes_inputs else self.touches(artifact, ids)
+        assert isinstance(found, Touched), found
+        return found
 
     @cached_property
     def takes_work(self) -> bool:

@@ -36,6 +36,9 @@ class Work(Protocol):
     """Accelerator type as `torch.accelerator` names it, or `cpu`."""
     rank: int
     world: int
+    earlier: Sequence[Artifact]
+    """Older builds under the same name, newest first. They may save work (a checkpoint whose hash proves that it fits), never
+    change a byte of the result."""
 
     @property
     def stop(self) -> bool:
@@ -50,8 +53,9 @@ class Work(Protocol):
         self,
         function: Callable[..., Any],
         over: Sequence[Mappable],
-        whole: Sequence[Artifact] = (),
+        whole: Sequence[Mappable] = (),
         *,
+        own: Mapping[str, Any] | None = None,
         cut: int = 0,
         counted: int = 1,
     ) -> Any:
@@ -61,9 +65,12 @@ class Work(Protocol):
             function: at module level; returns {table name: pa.Table or np.ndarray}; `rejected` holds the rows left out.
             over: artifacts (or views of one table) with equal part names; each call gets one part of each.
             whole: artifacts that every call gets in full; they enter each part's key.
+            own: part name → a JSON value for that part alone, given to the function last and in that part's key: what a step cuts by
+                part itself, its config field being named in `Step(apart=…)`. A part without one gets None.
             cut: a power of two: what the parts return is cut anew by document id into so many parts, sorted by id, a repeated
                 id rejected as `repeated_record`. 0 keeps the input's parts.
-            counted: rows of the first so many of `over` must equal the rows of the first table returned plus the rejected.
+            counted: rows of the first so many of `over` must equal the rows of the first table returned plus the rejected;
+                0 counts nothing.
         """
         ...
 

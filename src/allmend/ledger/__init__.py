@@ -1,6 +1,6 @@
 """Stores artifacts by digest; lineage, claims, verify, push/pull, gc."""
 
-from allmend.ledger.claims import Claim, agrees, print_number, read_claims, recompute, write_claims
+from allmend.ledger.claims import Claim, Source, agrees, print_number, read_claims, recompute, write_claims
 from allmend.ledger.compare import Cause, causes, differences, short_value, sources
 from allmend.ledger.gc import Collected, collect
 from allmend.ledger.index import Index
@@ -30,6 +30,7 @@ __all__ = [
     "Problem",
     "Reference",
     "ReportProblem",
+    "Source",
     "Stored",
     "Transferred",
     "agrees",

@@ -1,7 +1,13 @@
 """A third-party room: toy steps by which the tests drive the waist through the same entry point as a real room."""
 
+import os
+
 from allmend.kinds import Estimate, Step, Touched
-from allmend_toys import ranks, steps
+from allmend.ledger import lease
+from allmend_toys import ranks, steps, withdrawal
+
+if os.environ.get("TOY_QUICK_LEASES"):  # a test needn't wait 35 s to see a lease taken over
+    lease.RENEW_S, lease.STALE_S = 0.2, 1.5
 
 STEPS = {
     "crawl": Step(steps.crawl, version=1),
@@ -23,4 +29,9 @@ STEPS = {
     "slow": Step(steps.slow, version=1),
     "tiny": Step(steps.tiny, version=1),
     "ranks": Step(ranks.ranks, version=1, ranks=True),
+    "cluster": Step(withdrawal.cluster, version=1),
+    "decide": Step(withdrawal.decide, version=1, apart=("withdrawals",)),
+    "vocabulary": Step(withdrawal.vocabulary, version=1, pinned=True),
+    "tokenize": Step(withdrawal.tokenize, version=1, touches=withdrawal.touches_shards),
+    "read": Step(withdrawal.read, version=1, touches=withdrawal.touches_model),
 }

@@ -1,4 +1,4 @@
-"""Toy steps: lines of text files become documents, documents are kept or rejected, mixtures are drawn, models are 'trained'."""
+"""Toy steps: lines of text files become documents, some are kept, mixtures are drawn, models are 'trained'."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from allmend.kinds import (
-    Config, Corpus, Crawl, Documents, Evaluation, Findings, InputFiles, Mixture, Mixtures, Model, Parts, Secret, Seed, Shrink, Work,
-    document_id, write_json,
+    Config,
+    Corpus,
+    Crawl,
+    Documents,
+    Evaluation,
+    Findings,
+    InputFiles,
+    Mixture,
+    Mixtures,
+    Model,
+    Parts,
+    Secret,
+    Seed,
+    Shrink,
+    Work,
+    document_id,
+    write_json,
 )  # fmt: skip
 from allmend.kinds.corpus import CORPUS, DOCUMENTS, REJECTED
 from allmend.kinds.errors import Interrupted, StepFailed
@@ -132,7 +147,7 @@ class TrainConfig(Config):
     lr: float = 0.1
     steps: int = Field(5, ge=1)
     seed: Seed
-    pause_s: float = 0.0
+    colour: str = ""
 
 
 def shrink_train(config: TrainConfig, shrink: Shrink) -> TrainConfig:
@@ -148,7 +163,7 @@ def train(config: TrainConfig, work: Work, mixture: Mixture | None = None) -> Mo
         bar.advance(done)
         for step in range(done, config.steps):
             work.beat(step, "step")
-            time.sleep(config.pause_s)
+            time.sleep(float(os.environ.get("TOY_STEP_PAUSE_S", "0")))
             checkpoint.write_text(str(step + 1))
             work.log(f"step {step}")
             bar.advance()
@@ -207,19 +222,18 @@ def noisy(config: NoisyConfig, work: Work) -> Findings:
 
 
 class SlowConfig(Config):
-    """A step that takes its time, reads a file meanwhile, or fails."""
+    """A step that waits until a test opens its gate, has a file to read meanwhile, or fails."""
 
-    seconds: float = 0.0
     number: int = 0
     fail: str = ""
     file: InputFiles | None = None
-    wait_for: str = ""
 
 
 def slow(config: SlowConfig, work: Work) -> Findings:
+    """Waits for the file that TOY_GATE names, at most two minutes."""
     (work.state / "began").write_text("")
-    until = time.monotonic() + config.seconds
-    while time.monotonic() < until:
+    gate, until = os.environ.get("TOY_GATE"), time.monotonic() + 120
+    while gate and not Path(gate).exists() and time.monotonic() < until:
         if work.stop:
             raise Interrupted("stopped")
         time.sleep(0.02)
