@@ -11,8 +11,9 @@ from allmend.flow.shrink import shrink_recipe
 from allmend.flow.spec import RecipeHead
 from allmend.flow.withdraw import Selector, Withdrawal, undo, withdraw
 from allmend.flow.work import Work, run_alone
+from allmend.flow.yaml import read_yaml
 
 __all__ = [
     "Engine", "Graph", "Options", "RecipeHead", "Selector", "Withdrawal", "Work", "all_steps", "cores", "estimate", "find_step",
-    "load_recipe", "project_root", "recipe_schema", "run", "run_alone", "shrink_recipe", "undo", "withdraw",
+    "load_recipe", "project_root", "read_yaml", "recipe_schema", "run", "run_alone", "shrink_recipe", "undo", "withdraw",
 ]  # fmt: skip
