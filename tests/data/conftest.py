@@ -28,6 +28,8 @@ from allmend.kinds import (
     sha256_file,
 )
 
+from tests.flow.conftest import project  # noqa: F401 (a fixture)
+
 ROOT = Path(__file__).parents[2]
 COMMONS = ROOT / "examples" / "commons"
 POLICY = ROOT / "policies" / "open-commons.yaml"
@@ -88,13 +90,14 @@ def build(folder: Path, paths: Sequence[Path], parts: int = 16, workers: int = 1
 
 def small_tokenizer(folder: Path, vocab: int = 0) -> Tokenizer:
     """A byte-level tokenizer without merges, with the special tokens and markers at their ids; padded to `vocab` tokens if asked."""
-    from tokenizers import AddedToken, models, pre_tokenizers
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
     from tokenizers import Tokenizer as Fast
 
     names = [*SPECIAL_TOKENS, *MARKERS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     names += [f"<extra {number}>" for number in range(vocab - len(names))]
     fast = Fast(models.BPE(vocab={name: number for number, name in enumerate(names)}, merges=[]))
     fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
     fast.add_special_tokens(list(SPECIAL_TOKENS))
     fast.add_tokens([AddedToken(marker, special=False, normalized=False) for marker in MARKERS])
     folder.mkdir(parents=True)
@@ -130,7 +133,9 @@ def record(block: bytes, url: str = "https://a.example/", kind: str = "response"
 
 def answer(body: bytes, status: int = 200, **fields: str) -> bytes:
     """An HTTP answer; underscores of field names become hyphens."""
-    named = {"Content-Type": "text/html; charset=utf-8"} | {key.replace("_", "-"): value for key, value in fields.items()}
+    named = {"Content-Type": "text/html; charset=utf-8"} | {
+        key.replace("_", "-"): value for key, value in fields.items()
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     return f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + body
 

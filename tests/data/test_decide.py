@@ -24,11 +24,20 @@ def _policy(folder: Path, rules: str) -> Path:
 
 
 def _record(selector: dict[str, str], *documents: dict[str, Any]) -> dict[str, Any]:
-    return {"format": 1, "at": "2026-11-20T10:00:00Z", "reason": "asked to", "selector": selector, "documents": list(documents)}
+    return {
+        "format": 1,
+        "at": "2026-11-20T10:00:00Z",
+        "reason": "asked to",
+        "selector": selector,
+        "documents": list(documents),
+    }
 
 
 def _fates(corpus: Any) -> dict[str, tuple[str, list[str]]]:
-    return {row["url"]: (row["fate"], [reason["annotator"] for reason in row["reasons"]]) for row in rows(corpus, "decisions")}
+    return {
+        row["url"]: (row["fate"], [reason["annotator"] for reason in row["reasons"]])
+        for row in rows(corpus, "decisions")
+    }
 
 
 # --- policies ---
@@ -41,8 +50,8 @@ def _fates(corpus: Any) -> dict[str, tuple[str, list[str]]]:
         ("  - {rule: redact}\n  - {rule: at_most, value: quality.words, limitt: 1}", r"p\.yaml:4  rules\[1\]\.limitt: unknown key `limitt`\. Did you mean `limit`\?"),
         ("  - {rule: at_most, value: words}", r"p\.yaml:3  rules\[0\]\.value: given \"words\""),
         ("  - {rule: redact, kinds: [phones]}", r"p\.yaml:3  rules\[0\]\.kinds.*phones"),
-        ("  - {rule: redact, rule: redact}", r"p\.yaml:3: the key `rule` stands here a second time"),
-        ("  - &a {rule: redact}\n  - *a", r"p\.yaml:3: anchors, aliases and tags"),
+        ("  - {rule: redact, rule: redact}", r"p\.yaml:3 .*the key `rule` stands here a second time"),
+        ("  - &a {rule: redact}\n  - *a", r"p\.yaml:3 .*anchors and aliases"),
         ("  - redact", r"p\.yaml:3  rules\[0\]: a rule is a mapping with the key `rule`"),
         ("  - {rule: one_copy}\n  - {rule: one_copy}", "stands here twice"),
         ("  - {rule: redact", r"p\.yaml:\d+: isn't YAML"),
@@ -65,14 +74,24 @@ def test_norwegian_is_a_language_and_not_false(tmp_path: Path) -> None:
 
 
 def test_a_rule_holds_only_for_its_languages(tmp_path: Path) -> None:
-    policy = load_policy(outside(_policy(tmp_path, "  - {rule: at_least, only_languages: [en]}\n  - {rule: at_least, not_languages: [en], limit: 9}")))
+    policy = load_policy(
+        outside(
+            _policy(
+                tmp_path,
+                "  - {rule: at_least, only_languages: [en]}\n  - {rule: at_least, not_languages: [en], limit: 9}",
+            )
+        )
+    )
     verdict = {"quality": {"words": 10}}
     assert policy.judge({**verdict, "language": {"base": "en"}})[0] == "drop"
     assert policy.judge({**verdict, "language": {"base": "de"}})[0] == "keep"
 
 
 def test_a_policy_that_reads_what_nobody_said_is_refused(commons: Built, tmp_path: Path) -> None:
-    for rules, said in (("  - {rule: at_most, value: contamination.score}", "verdicts of `contamination`"), ("  - {rule: at_most, value: quality.wrds}", "Did you mean `words`")):
+    for rules, said in (
+        ("  - {rule: at_most, value: contamination.score}", "verdicts of `contamination`"),
+        ("  - {rule: at_most, value: quality.wrds}", "Did you mean `words`"),
+    ):
         with pytest.raises(StepFailed, match=said):
             decided(commons, tmp_path / "corpus", _policy(tmp_path, rules))
 
@@ -85,8 +104,12 @@ def test_the_policy_of_the_commons_reads_every_annotator() -> None:
 
 
 def test_all_reasons_are_kept(commons: Built, tmp_path: Path) -> None:
-    policy = _policy(tmp_path, "  - {rule: at_least, limit: 100000}\n  - {rule: open_licence, allowed: [MIT]}\n  - {rule: redact}\n")
-    row = next(row for row in rows(decided(commons, tmp_path / "corpus", policy), "decisions") if "email.planted" in row["url"])
+    policy = _policy(
+        tmp_path, "  - {rule: at_least, limit: 100000}\n  - {rule: open_licence, allowed: [MIT]}\n  - {rule: redact}\n"
+    )
+    row = next(
+        row for row in rows(decided(commons, tmp_path / "corpus", policy), "decisions") if "email.planted" in row["url"]
+    )
     assert row["fate"] == "drop"
     assert [reason["annotator"] for reason in row["reasons"]] == ["quality", "licence", "pii", "pii"]
     assert not any("keller" in reason["evidence"] for reason in row["reasons"])
@@ -107,10 +130,14 @@ def test_redaction_touches_its_spans_and_nothing_else(pieces: list[tuple[str, bo
 # --- withdrawals ---
 
 
-def test_a_withdrawn_document_is_dropped_and_becomes_a_hole_and_no_other_changes(commons: Built, tmp_path: Path) -> None:
+def test_a_withdrawn_document_is_dropped_and_becomes_a_hole_and_no_other_changes(
+    commons: Built, tmp_path: Path
+) -> None:
     page = next(row for row in rows(commons.corpus) if row["domain"] == "fi")
     known = {name: page[name] for name in ("id", "url", "host", "language", "licence", "domain")}
-    corpus = decided(commons, tmp_path / "corpus", records=[_record({"url": page["url"]}, {**known, "tokens": {"t1": 12, "t2": 13}})])
+    corpus = decided(
+        commons, tmp_path / "corpus", records=[_record({"url": page["url"]}, {**known, "tokens": {"t1": 12, "t2": 13}})]
+    )
     before, after = _fates(commons.corpus), _fates(corpus)
     assert {url for url in before if before[url] != after[url]} == {page["url"]}
     assert after[page["url"]] == ("drop", ["withdrawal"])
@@ -118,14 +145,20 @@ def test_a_withdrawn_document_is_dropped_and_becomes_a_hole_and_no_other_changes
         (page["id"], "fi", "t1", 12, "2026-11-20T10:00:00Z"), (page["id"], "fi", "t2", 13, "2026-11-20T10:00:00Z"),
     ]  # fmt: skip
     assert "text" not in corpus.table("holes").column_names
-    same = [part for part in corpus.parts() if corpus.part_path(part).read_bytes() == commons.corpus.part_path(part).read_bytes()]
+    same = [
+        part
+        for part in corpus.parts()
+        if corpus.part_path(part).read_bytes() == commons.corpus.part_path(part).read_bytes()
+    ]
     assert len(same) == 15
 
 
 def test_a_selector_takes_pages_that_came_after_the_record(commons: Built, tmp_path: Path) -> None:
     host = "languages.planted.example"
     corpus = decided(commons, tmp_path / "a", records=[_record({"host": host.upper()})])
-    assert {url for url, (_, reasons) in _fates(corpus).items() if "withdrawal" in reasons} == {url for url in _fates(corpus) if host in url}
+    assert {url for url, (_, reasons) in _fates(corpus).items() if "withdrawal" in reasons} == {
+        url for url in _fates(corpus) if host in url
+    }
     narrow = decided(commons, tmp_path / "b", records=[_record({"host": host, "source": "pages.warc.gz"})])
     assert not [url for url, (_, reasons) in _fates(narrow).items() if "withdrawal" in reasons]
     licence = decided(commons, tmp_path / "c", records=[_record({"licence": "CC-BY-NC-4.0"})])
@@ -151,7 +184,15 @@ def test_copies_of_a_withdrawn_page_wait_until_a_compact_build(commons: Built, t
 
 
 def test_a_document_that_left_the_crawl_still_leaves_its_hole(commons: Built, tmp_path: Path) -> None:
-    gone = {"id": "ab" * 16, "url": "https://gone.example/", "host": "gone.example", "language": "en", "licence": None, "domain": "en", "tokens": {"t": 5}}
+    gone = {
+        "id": "ab" * 16,
+        "url": "https://gone.example/",
+        "host": "gone.example",
+        "language": "en",
+        "licence": None,
+        "domain": "en",
+        "tokens": {"t": 5},
+    }
     corpus = decided(commons, tmp_path / "corpus", records=[_record({"host": "gone.example"}, gone)])
     assert [row["id"] for row in corpus.load("a", "holes").to_pylist()] == ["ab" * 16]
 

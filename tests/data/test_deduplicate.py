@@ -29,7 +29,16 @@ def _documents(folder: Path, texts: list[tuple[str, str | None]], parts: int = 4
     for number, (text, language) in enumerate(texts):
         row = dict.fromkeys(DOCUMENTS.names)
         url = f"https://h{number}.example/"
-        found.append(row | {"id": document_id(url, text), "text": text, "url": url, "declared_language": language, "bytes": len(text)})
+        found.append(
+            row
+            | {
+                "id": document_id(url, text),
+                "text": text,
+                "url": url,
+                "declared_language": language,
+                "bytes": len(text),
+            }
+        )
     found.sort(key=lambda row: row["id"])
     for index, name in enumerate(part_names(parts)):
         some = [row for row in found if int(row["id"][:8], 16) * parts >> 32 == index]
@@ -111,7 +120,14 @@ def test_jaccard_is_shared_over_all() -> None:
 
 def test_exact_near_and_other_texts(tmp_path: Path) -> None:
     near, far = _changed(TEXT, [59]), _changed(TEXT, [10, 20, 30, 40])
-    texts = [(TEXT, "en"), (TEXT.replace(" ", "\n "), "en"), (near, "en"), (far, "en"), ("short", "en"), ("short", "en")]
+    texts = [
+        (TEXT, "en"),
+        (TEXT.replace(" ", "\n "), "en"),
+        (near, "en"),
+        (far, "en"),
+        ("short", "en"),
+        ("short", "en"),
+    ]
     assert _clusters(tmp_path, texts) == [{0, 1, 2}, {4, 5}]
 
 
@@ -122,7 +138,10 @@ def test_declared_languages_are_never_merged_not_even_through_a_page_that_declar
     assert _clusters(tmp_path / "c", [(TEXT, "en-GB"), (TEXT, "en"), (TEXT, "und"), (TEXT, "en-US")]) == [{0, 1, 2, 3}]
 
 
-@pytest.mark.parametrize(("tag", "language"), [("en-GB", "en"), ("zh-Hant-TW", "zh-hant"), ("de-1996", "de-1996"), ("es-419", "es"), ("und", ""), (None, "")])
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [("en-GB", "en"), ("zh-Hant-TW", "zh-hant"), ("de-1996", "de-1996"), ("es-419", "es"), ("und", ""), (None, "")],
+)
 def test_a_language_as_copies_are_told_apart(tag: str | None, language: str) -> None:
     assert written_language(tag) == language
 
@@ -144,7 +163,11 @@ def test_candidates_find_what_comparing_all_pairs_finds(tmp_path: Path) -> None:
     pairs = {(a, b) for a in range(len(texts)) for b in range(a) if jaccard(hashed[a], hashed[b]) >= 0.85}
     clusters = _clusters(tmp_path, texts)
     assert all(any(a in cluster and b in cluster for cluster in clusters) for a, b in pairs)
-    assert all(any((max(a, b), min(a, b)) in pairs or jaccard(hashed[a], hashed[b]) >= 0.8 for b in cluster if a != b) for cluster in clusters for a in cluster)
+    assert all(
+        any((max(a, b), min(a, b)) in pairs or jaccard(hashed[a], hashed[b]) >= 0.8 for b in cluster if a != b)
+        for cluster in clusters
+        for a in cluster
+    )
 
 
 def test_a_row_names_the_nearest_copy(commons: Built) -> None:

@@ -17,7 +17,10 @@ from allmend.kinds import document_id, url_id
 from allmend.kinds.errors import StepFailed
 from tests.data.conftest import COMMONS, Built, answer, crawl_of, html, record, rows, run_step, write_warc
 
-PROSE = "The meadow above the village is shared by eleven families, and each of them sends one person to the yearly meeting. " * 3
+PROSE = (
+    "The meadow above the village is shared by eleven families, and each of them sends one person to the yearly meeting. "
+    * 3
+)
 
 
 def _extract(folder: Path, answers: list[bytes], workers: int = 1) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -28,7 +31,9 @@ def _extract(folder: Path, answers: list[bytes], workers: int = 1) -> tuple[list
     assert made.rows() + made.rows("rejected") == len(answers)
     by_url = {row["url"][-1]: row for row in rows(made)}
     rejected = {row["url"][-1]: row for row in rows(made, "rejected")}
-    return [by_url.get(str(number), {}) for number in range(len(answers))], [rejected.get(str(number), {}) for number in range(len(answers))]
+    return [by_url.get(str(number), {}) for number in range(len(answers))], [
+        rejected.get(str(number), {}) for number in range(len(answers))
+    ]
 
 
 def test_a_document_has_all_its_columns(tmp_path: Path) -> None:
@@ -36,8 +41,17 @@ def test_a_document_has_all_its_columns(tmp_path: Path) -> None:
     ((document,), _) = _extract(tmp_path, [answer(body, X_Robots_Tag="noai", Server="x")])
     assert document["text"] == PROSE.strip()
     assert document["id"] == document_id("https://a.example/0", PROSE)
-    assert (document["host"], document["title"], document["charset"], document["media_type"]) == ("a.example", "T", "utf-8", "text/html")
-    assert (document["declared_language"], document["fetched_at"], document["source"]) == ("de-CH", "2026-11-02T07:00:00Z", "pages.warc.gz")
+    assert (document["host"], document["title"], document["charset"], document["media_type"]) == (
+        "a.example",
+        "T",
+        "utf-8",
+        "text/html",
+    )
+    assert (document["declared_language"], document["fetched_at"], document["source"]) == (
+        "de-CH",
+        "2026-11-02T07:00:00Z",
+        "pages.warc.gz",
+    )
     assert document["bytes"] == len(PROSE.strip().encode())
     assert document["hints"] == [
         {"source": "header", "name": "x-robots-tag", "value": "noai"},
@@ -102,7 +116,9 @@ def test_the_declarations_keep_every_word(commons: Built) -> None:
 
     from allmend.data.warc import responses
 
-    texts = {row["url"]: " ".join(row["text"].split()) for row in rows(commons.documents) if row["source"] == "pages.warc.gz"}
+    texts = {
+        row["url"]: " ".join(row["text"].split()) for row in rows(commons.documents) if row["source"] == "pages.warc.gz"
+    }
     checked = 0
     for each in responses(COMMONS / "pages.warc.gz"):
         for paragraph in re.findall(r"<p>([^<]+)</p>", each.body.decode()) if each.url in texts else ():
@@ -112,7 +128,9 @@ def test_the_declarations_keep_every_word(commons: Built) -> None:
 
 
 def test_an_unclosed_banner_leaves_all_visible_text() -> None:
-    page = read_page('<div class="cookie-banner"><p>Accept?</p><main><p>The gate is closed.</p></main><script>x()</script>')
+    page = read_page(
+        '<div class="cookie-banner"><p>Accept?</p><main><p>The gate is closed.</p></main><script>x()</script>'
+    )
     assert page.whole and "The gate is closed." in page.text and "x()" not in page.text
 
 
@@ -123,7 +141,9 @@ def test_hints_are_found_where_pages_put_them() -> None:
         '<script type="application/ld+json">{"@graph": [{"license": {"@id": "https://x.example/l"}, "image": {"license": "https://picture.example"}}]}</script>'
         '<script type="application/ld+json">{"license": "\\ud800", </script><script type="application/ld+json">{"license": "\\ud800"}</script>'
     )
-    foot = '<footer><a href="https://creativecommons.org/licenses/by-nc/4.0/">pictures</a> © All rights reserved</footer>'
+    foot = (
+        '<footer><a href="https://creativecommons.org/licenses/by-nc/4.0/">pictures</a> © All rights reserved</footer>'
+    )
     page = read_page(f"<html><head>{head}</head><body><main><p>x</p></main>{foot}</body></html>")
     assert set(page.hints) == {
         ("meta", "robots", "noai, nofollow"), ("meta", "tdm-reservation", "1"), ("meta", "rights", "CC BY 4.0"), ("link", "rsl", "/rsl.xml"),
@@ -133,7 +153,18 @@ def test_hints_are_found_where_pages_put_them() -> None:
     assert header_hints((("server", "x"), ("tdm-reservation", "1"))) == (("header", "tdm-reservation", "1"),)
 
 
-@pytest.mark.parametrize(("tag", "tidy"), [("DE_ch", "de-CH"), ("zh-hant-tw", "zh-Hant-TW"), ("de-1996", "de-1996"), ("", ""), ("{{lang}}", ""), ("en, fr", "en"), ("x", "")])
+@pytest.mark.parametrize(
+    ("tag", "tidy"),
+    [
+        ("DE_ch", "de-CH"),
+        ("zh-hant-tw", "zh-Hant-TW"),
+        ("de-1996", "de-1996"),
+        ("", ""),
+        ("{{lang}}", ""),
+        ("en, fr", "en"),
+        ("x", ""),
+    ],
+)
 def test_language_tags_are_written_one_way(tag: str, tidy: str) -> None:
     assert tidy_language(tag) == tidy
 
@@ -147,7 +178,10 @@ HOSTILE = {
 
 def test_hostile_pages_are_documents_or_rejected_rows_and_nothing_stops(tmp_path: Path) -> None:
     records = [record(answer(body), f"https://h.example/{name}") for name, body in HOSTILE.items()]
-    records += [record(answer(b"x", 404), "https://h.example/404"), record(answer(b"%PDF", Content_Type="application/pdf"), "https://h.example/pdf")]
+    records += [
+        record(answer(b"x", 404), "https://h.example/404"),
+        record(answer(b"%PDF", Content_Type="application/pdf"), "https://h.example/pdf"),
+    ]
     records += [record(answer(html(PROSE)), "http://[bad/url"), record(answer(html(PROSE)), "")]
     crawl = crawl_of(tmp_path / "crawl", [write_warc(tmp_path / "h.warc.gz", records)])
     made = run_step("extract", tmp_path / "documents", inputs={"crawl": crawl}, parts=2)
@@ -156,14 +190,21 @@ def test_hostile_pages_are_documents_or_rejected_rows_and_nothing_stops(tmp_path
     assert {name: reasons[name] for name in ("nothing", "no text", "404", "pdf", "deep")} == {
         "nothing": "empty_body", "no text": "too_short", "404": "http_status", "pdf": "media_type", "deep": "too_deep",
     }  # fmt: skip
-    verdicts = run_step("annotate", tmp_path / "verdicts", inputs={"documents": made, "crawl": crawl}, annotators=["language", "quality", "pii", "toxicity"])
+    verdicts = run_step(
+        "annotate",
+        tmp_path / "verdicts",
+        inputs={"documents": made, "crawl": crawl},
+        annotators=["language", "quality", "pii", "toxicity"],
+    )
     copies = run_step("deduplicate", tmp_path / "duplicates", inputs={"documents": made})
     assert verdicts.rows() == copies.rows() == made.rows()
 
 
 def test_a_page_met_twice_is_a_repeated_record(tmp_path: Path) -> None:
     one = record(answer(html(PROSE)), "https://a.example/x")
-    crawl = crawl_of(tmp_path / "crawl", [write_warc(tmp_path / "a.warc.gz", [one]), write_warc(tmp_path / "b.warc.gz", [one])])
+    crawl = crawl_of(
+        tmp_path / "crawl", [write_warc(tmp_path / "a.warc.gz", [one]), write_warc(tmp_path / "b.warc.gz", [one])]
+    )
     made = run_step("extract", tmp_path / "documents", inputs={"crawl": crawl}, parts=1)
     assert (made.rows(), [row["reason"] for row in rows(made, "rejected")]) == (1, ["repeated_record"])
 
@@ -179,7 +220,9 @@ def test_rejected_rows_lie_in_the_part_of_their_url(commons: Built) -> None:
 
 def test_two_files_of_one_name_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    paths = [write_warc(folder / "a.warc.gz", [record(answer(html(str(folder))))]) for folder in (tmp_path, tmp_path / "b")]
+    paths = [
+        write_warc(folder / "a.warc.gz", [record(answer(html(str(folder))))]) for folder in (tmp_path, tmp_path / "b")
+    ]
     with pytest.raises(StepFailed, match=r"2 WARC files are called a\.warc\.gz"):
         crawl_of(tmp_path / "crawl", paths)
 
@@ -199,8 +242,17 @@ def test_policy_files_are_listed_cut_and_decoded(tmp_path: Path) -> None:
     ]  # fmt: skip
     crawl = crawl_of(tmp_path / "crawl", [write_warc(tmp_path / "a.warc.gz", found)])
     policies = {row["host"]: row for row in map(json.loads, crawl.path("policies.jsonl").read_text().splitlines())}
-    assert sorted(policies) == ["binary.example", "gone.example", "long.example", "packed.example:8080", "rsl.example", "tdm.example"]
-    assert len(policies["long.example"]["body"]) <= 500 * 1024 and policies["long.example"]["body"].endswith("# comment line\n")
+    assert sorted(policies) == [
+        "binary.example",
+        "gone.example",
+        "long.example",
+        "packed.example:8080",
+        "rsl.example",
+        "tdm.example",
+    ]
+    assert len(policies["long.example"]["body"]) <= 500 * 1024 and policies["long.example"]["body"].endswith(
+        "# comment line\n"
+    )
     assert policies["packed.example:8080"]["body"] == "User-agent: *\nDisallow: /"
     assert (policies["gone.example"]["status"], policies["gone.example"]["body"]) == (404, None)
     assert (policies["tdm.example"]["kind"], policies["rsl.example"]["kind"]) == ("tdmrep", "rsl")

@@ -35,7 +35,10 @@ def test_how_often_the_detector_is_wrong_on_the_declarations(commons: Built) -> 
     unknown = [row for row in verdicts if not row["known"]]
     known = [row for row in verdicts if row["known"]]
     assert (len(unknown), sum(row["score"] >= 0.5 for row in unknown)) == (351, 56)
-    assert (len(known), sum(bool(row["agrees"]) for row in known)) == (179, 135)  # .754; by tags as they stand 131 of 174, .753
+    assert (len(known), sum(bool(row["agrees"]) for row in known)) == (
+        179,
+        135,
+    )  # .754; by tags as they stand 131 of 174, .753
 
 
 @pytest.mark.parametrize("share", [0.5])

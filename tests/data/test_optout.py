@@ -26,7 +26,12 @@ def _policies(case: dict[str, Any]) -> list[dict[str, Any]]:
     for name, place in places.items():
         if name in case:
             status = case.get(f"{name}_status", 200)
-            row = {"host": "site.example", "url": SITE + place, "kind": {"licence": "rsl"}.get(name, name), "status": status}
+            row = {
+                "host": "site.example",
+                "url": SITE + place,
+                "kind": {"licence": "rsl"}.get(name, name),
+                "status": status,
+            }
             found.append(row | {"fetched_at": "2026-11-02T06:00:00Z", "body": case[name] if status == 200 else None})
     return found
 
@@ -47,8 +52,16 @@ def test_a_signal_means_what_its_standard_says(case: dict[str, Any]) -> None:
 
 
 def test_evidence_names_the_line_and_the_file() -> None:
-    verdict = Optout().annotate(page(url=f"{SITE}/page"), _policies({"robots": "User-agent: CCBot\nDisallow: /pa # no"}))
-    expected = {"signal": "robots", "agent": "CCBot", "rule": "Disallow: /pa", "evidence": "/page", "source": f"{SITE}/robots.txt"}
+    verdict = Optout().annotate(
+        page(url=f"{SITE}/page"), _policies({"robots": "User-agent: CCBot\nDisallow: /pa # no"})
+    )
+    expected = {
+        "signal": "robots",
+        "agent": "CCBot",
+        "rule": "Disallow: /pa",
+        "evidence": "/page",
+        "source": f"{SITE}/robots.txt",
+    }
     assert verdict["signals"] == [expected]
 
 
@@ -59,7 +72,11 @@ def test_evidence_names_the_line_and_the_file() -> None:
 def test_the_parser_agrees_with_protego_where_both_follow_the_rfc(rules: list[tuple[str, str]], path: str) -> None:
     from protego import Protego
 
-    rules = [(kind, pattern) for kind, pattern in rules if "$" not in pattern[:-1] and "**" not in pattern and not pattern.endswith("*$")]
+    rules = [
+        (kind, pattern)
+        for kind, pattern in rules
+        if "$" not in pattern[:-1] and "**" not in pattern and not pattern.endswith("*$")
+    ]
     text = "User-agent: *\n" + "".join(f"{kind}: {pattern}\n" for kind, pattern in rules)
     ours = parse_robots(text).refusal("AnyBot", path_of(f"{SITE}{path}")) is None
     longest = max((len(pattern) for _, pattern in rules if matches(pattern, path)), default=0)
@@ -83,7 +100,14 @@ def test_many_stars_cost_no_time() -> None:
 
 
 def test_the_newest_answer_of_a_host_counts() -> None:
-    old = {"host": "a.example", "url": "http://a.example/robots.txt", "kind": "robots", "status": 200, "fetched_at": "2026-01-01", "body": "x"}
+    old = {
+        "host": "a.example",
+        "url": "http://a.example/robots.txt",
+        "kind": "robots",
+        "status": 200,
+        "fetched_at": "2026-01-01",
+        "body": "x",
+    }
     new = old | {"url": "https://a.example/robots.txt", "fetched_at": "2026-02-01", "body": "y"}
     assert [policy["body"] for policy in newest([new, old])["a.example"]] == ["y"]
 

@@ -11,7 +11,10 @@ from tests.data.conftest import COMMONS, Built, rows
 def _fates(built: Built) -> dict[str, tuple[str, set[str]]]:
     """URL → fate and the annotators (or parser's reason) that speak against it."""
     rejected = {row["url"]: ("reject", {row["reason"]}) for row in rows(built.documents, "rejected")}
-    decided = {row["url"]: (row["fate"], {reason["annotator"] for reason in row["reasons"]}) for row in rows(built.corpus, "decisions")}
+    decided = {
+        row["url"]: (row["fate"], {reason["annotator"] for reason in row["reasons"]})
+        for row in rows(built.corpus, "decisions")
+    }
     return rejected | decided
 
 
@@ -23,7 +26,9 @@ def test_every_planted_page_gets_its_fate_for_its_reasons_alone(commons: Built, 
     }
 
 
-def test_redacted_spans_are_exactly_those_labelled_and_leave_markers(commons: Built, plants: list[dict[str, Any]]) -> None:
+def test_redacted_spans_are_exactly_those_labelled_and_leave_markers(
+    commons: Built, plants: list[dict[str, Any]]
+) -> None:
     found = {row["id"]: row["pii"]["spans"] for row in rows(commons.verdicts)}
     documents = {row["url"]: row for row in rows(commons.documents)}
     texts = {row["url"]: row["text"] for row in rows(commons.corpus)}

@@ -34,7 +34,9 @@ def _page(number: int, host: str = "a.example") -> bytes:
 
 def digests(folder: Path) -> dict[str, str]:
     """Path → SHA-256 of everything but what a run says of itself."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and "_run" not in path.parts and ".work" not in str(path))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and "_run" not in path.parts and ".work" not in str(path)
+    )
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -45,7 +47,9 @@ def test_one_worker_and_four_and_another_hash_seed_give_the_same_bytes(tmp_path:
     build(tmp_path / "four", paths, workers=4)
     code = "import sys; from pathlib import Path; from tests.data.conftest import build; build(Path(sys.argv[1]), [Path(each) for each in sys.argv[2:]])"
     env = {**os.environ, "PYTHONHASHSEED": "1234"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "seed"), *map(str, paths)], check=True, env=env, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "seed"), *map(str, paths)], check=True, env=env, cwd=ROOT
+    )
     assert len(digests(tmp_path / "one")) > 100
     assert digests(tmp_path / "one") == digests(tmp_path / "four") == digests(tmp_path / "seed")
 
@@ -55,7 +59,9 @@ def small(project: Project) -> Project:
     """The toy project with a crawl of 24 pages and the data steps."""
     folder = project.root / "warc"
     folder.mkdir()
-    robots = record(answer(b"User-agent: *\nDisallow: /private\n", Content_Type="text/plain"), "https://a.example/robots.txt")
+    robots = record(
+        answer(b"User-agent: *\nDisallow: /private\n", Content_Type="text/plain"), "https://a.example/robots.txt"
+    )
     write_warc(folder / "a.warc.gz", [robots, *(_page(number) for number in range(24))])
     (project.root / "policy.yaml").write_bytes(POLICY.read_bytes())
     project.recipe(RECIPE)
@@ -73,11 +79,17 @@ def _records(project: Project) -> set[Path]:
 
 def test_another_warc_a_withdrawal_and_a_policy_move_only_what_they_must(small: Project) -> None:
     first = small.run("recipes/small.yaml")
-    before = {name: _parts(small, first, name, table) for name, table in (("documents", "documents"), ("verdicts", "verdicts"), ("corpus", "decisions"))}
+    before = {
+        name: _parts(small, first, name, table)
+        for name, table in (("documents", "documents"), ("verdicts", "verdicts"), ("corpus", "decisions"))
+    }
 
     write_warc(small.root / "warc" / "b.warc.gz", [_page(99, "b.example")])  # one page of a host of its own
     second = small.run("recipes/small.yaml")
-    after = {name: _parts(small, second, name, table) for name, table in (("documents", "documents"), ("verdicts", "verdicts"), ("corpus", "decisions"))}
+    after = {
+        name: _parts(small, second, name, table)
+        for name, table in (("documents", "documents"), ("verdicts", "verdicts"), ("corpus", "decisions"))
+    }
     for name in before:
         assert sum(before[name][part] != after[name][part] for part in before[name]) == 1, name
 
@@ -97,7 +109,9 @@ def test_another_warc_a_withdrawal_and_a_policy_move_only_what_they_must(small: 
 
 def test_robots_of_another_host_move_no_verdict(small: Project) -> None:
     first = small.run("recipes/small.yaml")
-    robots = record(answer(b"User-agent: *\nDisallow: /\n", Content_Type="text/plain"), "https://elsewhere.example/robots.txt")
+    robots = record(
+        answer(b"User-agent: *\nDisallow: /\n", Content_Type="text/plain"), "https://elsewhere.example/robots.txt"
+    )
     write_warc(small.root / "warc" / "c.warc.gz", [robots])
     second = small.run("recipes/small.yaml")
     assert second["crawl"]["digest"] != first["crawl"]["digest"]

@@ -17,9 +17,15 @@ from tests.data.conftest import Built, decided, rows, run_step, small_tokenizer
 
 def _corpus(folder: Path, texts: dict[str, tuple[str, str]], holes: list[dict[str, Any]] = []) -> Corpus:  # noqa: B006
     """One part with documents of id → (domain, text)."""
-    kept = [dict.fromkeys(CORPUS.names) | {"id": one, "domain": domain, "text": text} for one, (domain, text) in sorted(texts.items())]
+    kept = [
+        dict.fromkeys(CORPUS.names) | {"id": one, "domain": domain, "text": text}
+        for one, (domain, text) in sorted(texts.items())
+    ]
     write_table(folder / "corpus" / "0.parquet", pa.Table.from_pylist(kept, CORPUS))
-    write_table(folder / "holes" / "0.parquet", pa.Table.from_pylist([dict.fromkeys(HOLES.names) | hole for hole in holes], HOLES))
+    write_table(
+        folder / "holes" / "0.parquet",
+        pa.Table.from_pylist([dict.fromkeys(HOLES.names) | hole for hole in holes], HOLES),
+    )
     return Corpus(folder)
 
 
@@ -39,13 +45,19 @@ def test_documents_lie_by_domain_and_id_between_bod_and_eod(commons: Built) -> N
             mine = tokens[row["offset"] : row["offset"] + row["length"]]
             assert (mine[0], mine[-1], row["shard"]) == (BOD, EOD, part)
             assert loaded.decode(mine[1:-1].tolist(), skip_special_tokens=False) == texts[row["id"]]["text"]
-            assert {name: row[name] for name in ("url", "host", "language", "licence")} == {name: texts[row["id"]][name] for name in ("url", "host", "language", "licence")}
+            assert {name: row[name] for name in ("url", "host", "language", "licence")} == {
+                name: texts[row["id"]][name] for name in ("url", "host", "language", "licence")
+            }
     assert commons.shards.rows() == commons.corpus.rows()
 
 
 def test_shards_say_what_they_hold(commons: Built) -> None:
     said = commons.shards.json("shards.json")
-    assert said["special"] == {"pad": 0, "bod": 1, "eod": 2, "withdrawn": 3} and said["dtype"] == "uint16" and said["format"] == 1
+    assert (
+        said["special"] == {"pad": 0, "bod": 1, "eod": 2, "withdrawn": 3}
+        and said["dtype"] == "uint16"
+        and said["format"] == 1
+    )
     assert said["tokenizer"] == tokenizer_digest(commons.tokenizer)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         assert commons.shards.path(f"tokenizer/{name}").read_bytes() == commons.tokenizer.path(name).read_bytes()
@@ -83,11 +95,18 @@ def test_a_withdrawn_page_leaves_a_hole_of_its_length_and_the_rest_in_place(comm
 def test_holes_of_another_tokenizer_are_left_out_and_told(tmp_path: Path) -> None:
     tokenizer = small_tokenizer(tmp_path / "tokenizer")
     digest = tokenizer_digest(tokenizer)
-    holes = [{"id": "05", "domain": "de", "tokenizer": digest, "tokens": 7, "withdrawn_at": "t"}, {"id": "05", "domain": "de", "tokenizer": "other", "tokens": 9}]
+    holes = [
+        {"id": "05", "domain": "de", "tokenizer": digest, "tokens": 7, "withdrawn_at": "t"},
+        {"id": "05", "domain": "de", "tokenizer": "other", "tokens": 9},
+    ]
     holes += [{"id": "06", "domain": "de", "tokenizer": "other", "tokens": 9}, {"id": "07"}]
     corpus = _corpus(tmp_path / "corpus", {"00": ("en", "abc"), "09": ("de", "xy")}, holes)
     shards = _shards(tmp_path / "shards", corpus, tokenizer)
-    assert [(row["id"], row["offset"], row["length"], row["withdrawn_at"]) for row in rows(shards)] == [("05", 0, 7, "t"), ("09", 7, 4, None), ("00", 11, 5, None)]
+    assert [(row["id"], row["offset"], row["length"], row["withdrawn_at"]) for row in rows(shards)] == [
+        ("05", 0, 7, "t"),
+        ("09", 7, 4, None),
+        ("00", 11, 5, None),
+    ]
     assert shards.tokens("0")[:7].tolist() == [WITHDRAWN] * 7
     assert "2 withdrawn documents leave no hole" in (tmp_path / "shards" / "_run" / "log.txt").read_text()
 

@@ -40,7 +40,9 @@ def test_a_lying_length_costs_its_own_record_only(tmp_path: Path, packed: str, l
 def test_the_last_record_may_lie_too(tmp_path: Path) -> None:
     block = answer(b"x")
     for packed in ("record", "file", "no"):
-        path = write_warc(tmp_path / "a.warc", [PAGES[0], record(block, "https://a.example/liar", length=len(block) + 9)], packed)
+        path = write_warc(
+            tmp_path / "a.warc", [PAGES[0], record(block, "https://a.example/liar", length=len(block) + 9)], packed
+        )
         assert _seen(path) == [("0", ""), ("liar", "wrong_length")]
 
 
@@ -53,7 +55,9 @@ def test_a_spoiled_member_is_one_rejected_record_and_the_next_is_read(tmp_path: 
             path = tmp_path / "a.warc.gz"
             path.write_bytes(b"".join([*members[:spoiled], bytes(bad), *members[spoiled + 1 :]]))
             found = list(responses(path))
-            assert [each.problem for each in found] == ["broken_record" if number == spoiled else "" for number in range(5)]
+            assert [each.problem for each in found] == [
+                "broken_record" if number == spoiled else "" for number in range(5)
+            ]
 
 
 def test_a_file_cut_anywhere_keeps_what_came_before(tmp_path: Path) -> None:
@@ -86,18 +90,39 @@ def test_a_body_beyond_the_limit_is_passed_over(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(warc, "LARGEST_BLOCK", 100_000)
     big = record(answer(b"x" * 300_000), "https://a.example/big")
     for packed in ("record", "file", "no"):
-        assert _seen(write_warc(tmp_path / "a.warc", [PAGES[0], big, PAGES[1]], packed)) == [("0", ""), ("big", "too_large"), ("1", "")]
+        assert _seen(write_warc(tmp_path / "a.warc", [PAGES[0], big, PAGES[1]], packed)) == [
+            ("0", ""),
+            ("big", "too_large"),
+            ("1", ""),
+        ]
 
 
-@pytest.mark.parametrize("data", [b"", b"rubbish", b"\x1f\x8b", b"WARC/1.1", b"WARC/1.1\r\n\r\n", b"\n\n\n", gzip.compress(b""), gzip.compress(b"no WARC")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"rubbish",
+        b"\x1f\x8b",
+        b"WARC/1.1",
+        b"WARC/1.1\r\n\r\n",
+        b"\n\n\n",
+        gzip.compress(b""),
+        gzip.compress(b"no WARC"),
+    ],
+)
 def test_a_file_that_is_no_warc_ends_without_a_page(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.warc").write_bytes(data)
     assert all(each.problem for each in responses(tmp_path / "a.warc"))
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2_500), st.integers(0, 255)), max_size=6), st.sampled_from(["record", "file", "no"]))
-def test_no_damage_raises_or_runs_on(tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]], packed: str) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 2_500), st.integers(0, 255)), max_size=6),
+    st.sampled_from(["record", "file", "no"]),
+)
+def test_no_damage_raises_or_runs_on(
+    tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]], packed: str
+) -> None:
     path = write_warc(tmp_path_factory.mktemp("warc") / "a.warc", PAGES, packed)
     data = bytearray(path.read_bytes())
     for place, value in flips:

@@ -142,11 +142,13 @@ def copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(*arguments: str, folder: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The real `allmend serve` on a free port: its URL and its process, which is ended afterwards."""
     command = [sys.executable, "-m", "allmend.cli.main", "serve", *arguments, "--port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
     try:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().strip()

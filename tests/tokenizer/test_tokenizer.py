@@ -12,18 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allmend.flow import run_alone
-from allmend.kinds import MARKERS, SPECIAL_TOKENS, Corpus, InputFile, Tokenizer, document_id, sha256_file, write_table
+from allmend.kinds import MARKERS, SPECIAL_TOKENS, Corpus, Tokenizer, document_id, sha256_file, write_table
 from allmend.kinds.corpus import CORPUS
-from allmend.kinds.errors import DamagedError, StepFailed
-from allmend.tokenizer import STEPS, TrainConfig, gini
-from allmend.tokenizer.gates import problems
+from allmend.kinds.errors import AllmendError, DamagedError
+from allmend.tokenizer import STEPS, gini
+from allmend.tokenizer.gates import inspect
 
 TEXTS = {
     "en": "Everyone has the right to life, liberty and security of person. " * 9,
     "hi": "प्रत्येक व्यक्ति को जीवन, स्वाधीनता और वैयक्तिक सुरक्षा का अधिकार है। " * 9,
     "de": "Jeder hat das Recht auf Leben, Freiheit und Sicherheit der Person. " * 9,
 }
-HELD_OUT = Path(__file__).parents[2] / "examples" / "commons" / "heldout.jsonl"
 
 
 def corpus(folder: Path, texts: dict[str, str], parts: int = 1) -> Corpus:
@@ -33,7 +32,15 @@ def corpus(folder: Path, texts: dict[str, str], parts: int = 1) -> Corpus:
         row = dict.fromkeys(CORPUS.names)
         url = f"https://{language}.example/"
         rows.append(
-            row | {"id": document_id(url, text), "text": text, "url": url, "language": language, "domain": language}
+            row
+            | {
+                "id": document_id(url, text),
+                "text": text,
+                "url": url,
+                "host": f"{language}.example",
+                "language": language,
+                "domain": language,
+            }
         )
     rows.sort(key=lambda row: row["id"])
     for part in range(parts):
@@ -42,7 +49,7 @@ def corpus(folder: Path, texts: dict[str, str], parts: int = 1) -> Corpus:
 
 
 def train(folder: Path, made: Corpus, **fields: object) -> Tokenizer:
-    return run_alone(STEPS["train"], folder, TrainConfig(vocab_size=400, **fields), corpus=made)
+    return run_alone(STEPS["train"], folder, STEPS["train"].config(vocab_size=400, **fields), corpus=made)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def test_a_page_that_spells_a_special_token_gets_no_special_id(made: Tokenizer, 
 @pytest.mark.parametrize("text", MARKERS)
 def test_what_redaction_leaves_is_one_token(made: Tokenizer, text: str) -> None:
     ids = made.load().encode(f"write to {text}, please", add_special_tokens=False).ids
-    assert ids.count(SPECIAL_TOKENS.__len__() + MARKERS.index(text)) == 1
+    assert ids.count(len(SPECIAL_TOKENS) + MARKERS.index(text)) == 1
 
 
 @given(st.text())
@@ -88,20 +95,15 @@ def test_the_order_of_parts_changes_no_byte(made: Tokenizer, tmp_path: Path) -> 
     ] * 2
 
 
-def test_fertility_counts_documents_bytes_words_and_tokens(made: Tokenizer) -> None:
+def test_fertility_counts_pages_bytes_words_and_tokens(made: Tokenizer) -> None:
     import pyarrow.parquet as pq
 
     rows = {row["language"]: row for row in pq.read_table(made.path("fertility.parquet")).to_pylist()}
-    text, tokenizer = TEXTS["hi"], made.load()
-    tokens = len(tokenizer.encode(text, add_special_tokens=False).ids)
-    expected = {
-        "language": "hi",
-        "documents": 1,
-        "bytes": len(text.encode()),
-        "words": len(text.split()),
-        "tokens": tokens,
-    }
-    assert set(rows) == set(TEXTS) and rows["hi"] == expected
+    text = TEXTS["hi"]
+    tokens = len(made.load().encode(text, add_special_tokens=False).ids)
+    assert set(rows) == set(TEXTS)
+    assert (rows["hi"]["pages"], rows["hi"]["bytes"], rows["hi"]["tokens"]) == (1, len(text.encode()), tokens)
+    assert rows["hi"]["tokens_per_byte"] == pytest.approx(tokens / len(text.encode()))
 
 
 def test_the_gini_coefficient_of_costs_by_hand() -> None:
@@ -116,50 +118,42 @@ def test_the_gini_coefficient_knows_no_unit_and_no_order(costs: list[float], uni
     assert -1e-9 <= gini(costs) < 1
 
 
-def test_parallel_text_gives_gini_and_the_dearest_language(tmp_path: Path) -> None:
-    file = InputFile(HELD_OUT.name, HELD_OUT.stat().st_size, sha256_file(HELD_OUT), HELD_OUT)
-    made = train(tmp_path / "tokenizer", corpus(tmp_path / "corpus", TEXTS), parallel=file)
-    summary = made.json("summary.json")
-    assert summary["parallel_languages"] > 400 and 0 < summary["gini"] < 1 and summary["worst_to_english"] > 1
+def test_translations_of_one_text_are_compared_by_the_page(tmp_path: Path) -> None:
+    made = train(tmp_path / "tokenizer", corpus(tmp_path / "corpus", TEXTS), parallel="*.example")
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(made.path("fertility.parquet")).to_pylist()
+    assert all(row["parallel_pages"] == 1 and row["tokens_per_parallel_page"] == row["tokens"] for row in rows)
 
 
-def test_broken_parallel_text_is_named_by_line(tmp_path: Path) -> None:
-    path = tmp_path / "broken.jsonl"
-    path.write_text('{"base_language": "en", "articles": [{"number": 1, "text": "a"}]}\n{"language": "de"}\n')
-    file = InputFile(path.name, path.stat().st_size, sha256_file(path), path)
-    with pytest.raises(StepFailed, match=r"broken\.jsonl, line 2"):
-        train(tmp_path / "tokenizer", corpus(tmp_path / "corpus", TEXTS), parallel=file)
-
-
-def test_a_vocabulary_without_room_for_all_bytes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="too small"):
-        run_alone(
-            STEPS["train"], tmp_path / "t", TrainConfig(vocab_size=256), corpus=corpus(tmp_path / "corpus", TEXTS)
-        )
+def test_a_vocabulary_without_room_for_all_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="vocab_size"):
+        STEPS["train"].config(vocab_size=256)
 
 
 def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="keeps no document"):
+    with pytest.raises(AllmendError):
         train(tmp_path / "tokenizer", corpus(tmp_path / "corpus", {}))
 
 
-def test_the_gates_catch_a_tokenizer_that_can_be_forged(made: Tokenizer) -> None:
+def closed(tokenizer: object) -> set[str]:
+    return {gate.name for gate in inspect(tokenizer, [True] * 400) if not gate.passed}
+
+
+def test_a_sound_tokenizer_closes_no_gate_and_one_that_can_be_forged_does(made: Tokenizer) -> None:
     tokenizer = made.load()
+    before = closed(tokenizer)
     tokenizer.encode_special_tokens = False
-    assert any("becomes the special token" in problem for problem in problems(tokenizer, []))
+    assert closed(tokenizer) - before
 
 
-def test_the_gates_catch_a_missing_byte_and_a_moved_id(made: Tokenizer, tmp_path: Path) -> None:
+def test_the_gates_catch_a_missing_byte(made: Tokenizer, tmp_path: Path) -> None:
     value = made.json("tokenizer.json")
-    token, moved = next((token, number) for token, number in value["model"]["vocab"].items() if number == 200)
-    value["model"]["vocab"] = {name: number for name, number in value["model"]["vocab"].items() if name != token}
-    value["model"]["merges"] = [
-        pair for pair in value["model"]["merges"] if token not in pair and token not in "".join(pair)
-    ]
+    token = next(token for token, number in value["model"]["vocab"].items() if number == 200)
+    del value["model"]["vocab"][token]
+    value["model"]["merges"] = [pair for pair in value["model"]["merges"] if token not in "".join(pair)]
     (tmp_path / "tokenizer.json").write_text(json.dumps(value))
-    assert moved == 200 and any(
-        "bytes have no token" in problem for problem in problems(Tokenizer(tmp_path).load(), [])
-    )
+    assert closed(Tokenizer(tmp_path).load()) - closed(made.load())
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import field_validator
 
 from allmend.data.annotators import ANNOTATORS, annotator
+from allmend.data.counts import count_languages
 from allmend.data.policies import newest
 from allmend.kinds import Config, Crawl, Documents, Field, Verdicts, Work, read_table
 from allmend.kinds.errors import nearest
@@ -38,7 +39,10 @@ def annotate(config: AnnotateConfig, documents: Documents, crawl: Crawl, work: W
     """Say of each document what the annotators say: language, opt-outs, licence, personal data, toxicity, quality.
     Changes no text.
     """
-    return work.map(annotate_part, over=[documents], own=_policies_of_parts(config, documents, crawl))
+    verdicts: Verdicts = work.map(annotate_part, over=[documents], own=_policies_of_parts(config, documents, crawl))
+    if "language" in config.annotators:
+        count_languages(verdicts, work, annotator("language").sure)
+    return verdicts
 
 
 def annotate_part(config: AnnotateConfig, documents: pa.Table, policies: dict[str, Any]) -> dict[str, pa.Table]:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import field_validator
 
+from allmend.data.counts import count_decisions
 from allmend.data.policy import Policy, load_policy
 from allmend.data.withdrawals import Withdrawn, resolve
 from allmend.kinds import (
@@ -59,7 +60,9 @@ def decide(config: DecideConfig, documents: Documents, verdicts: list[Verdicts],
     withdrawn = resolve(config.withdrawals, _named_rows(documents, verdicts))
     kept = _kept_copies(policy, documents, verdicts, withdrawn)
     _tell_waiting(kept, withdrawn, work)
-    return work.map(decide_part, over=[documents, *verdicts], own=_of_parts(documents, withdrawn, kept))
+    corpus: Corpus = work.map(decide_part, over=[documents, *verdicts], own=_of_parts(documents, withdrawn, kept))
+    count_decisions(corpus, work)
+    return corpus
 
 
 def decide_part(config: DecideConfig, documents: pa.Table, *rest: Any) -> dict[str, pa.Table]:

@@ -15,7 +15,32 @@ says.
 
 DEEPEST = 2_000
 SELF_CLOSING = frozenset(
-    "area base body br col dd dt embed head hr html img input li link meta option p source td th tr track wbr".split()
+    [
+        "area",
+        "base",
+        "body",
+        "br",
+        "col",
+        "dd",
+        "dt",
+        "embed",
+        "head",
+        "hr",
+        "html",
+        "img",
+        "input",
+        "li",
+        "link",
+        "meta",
+        "option",
+        "p",
+        "source",
+        "td",
+        "th",
+        "tr",
+        "track",
+        "wbr",
+    ]
 )
 _tag = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
 LARGEST_HINT = 2_000

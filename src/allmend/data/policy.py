@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from allmend.data.rule import Rule, Verdict
 from allmend.data.rules import RULES, rule_class
 from allmend.data.rules.one_copy import OneCopy
+from allmend.flow import read_yaml
 from allmend.kinds import InputFile, load_config
 from allmend.kinds.errors import RecipeError, nearest
 
 KEYS = ("policy", "about", "rules")
-Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,8 @@ def load_policy(file: InputFile) -> Policy:
         RecipeError: not YAML, an unknown key or rule (with the nearest name), a wrong value; names file, line and
         field.
     """
-    with file.open() as opened:
-        text = opened.read()
-    value, lines = _read(text, file.name)
-
-    def locate(place: Sequence[str | int]) -> str:
-        path = tuple(place)
-        while path and path not in lines:
-            path = path[:-1]
-        dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
-        return f"{file.name}:{lines.get(path, 1)}" + (f"  {dotted}" if dotted else "")
+    located = read_yaml(file.path, file.name)
+    value, locate = located.value, located.locate
 
     if (
         not isinstance(value, Mapping)
@@ -91,55 +81,7 @@ def _rule(entry: Any, index: int, locate: Any) -> Rule:
     if entry["rule"] not in RULES:
         raise RecipeError(
             locate(("rules", index, "rule")),
-            f"rule `{entry['rule']}` is not known.{nearest(entry['rule'], RULES)} To add one: docs/add-a-policy-rule.md.",
+            f"rule `{entry['rule']}` is not known.{nearest(entry['rule'], RULES)}",
         )
     fields = {key: value for key, value in entry.items() if key != "rule"}
     return load_config(rule_class(entry["rule"]), fields, lambda place: locate(("rules", index, *place)))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 core values: `no` is a language here, not false."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:null")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}  # fmt: skip
-
-
-def _read(text: bytes, shown: str) -> tuple[Any, dict[Place, int]]:
-    """Plain values of a YAML file and the line of each. No aliases, no tags, no key twice."""
-    lines: dict[Place, int] = {}
-    try:
-        for token in yaml.scan(text, Loader=_Loader):
-            if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
-                raise RecipeError(
-                    f"{shown}:{token.start_mark.line + 1}",
-                    "anchors, aliases and tags aren't used in policies: write the value out.",
-                )
-        node = yaml.compose(text, Loader=_Loader)
-        return (_value(node, (), lines, shown, _Loader(b"")) if node else None), lines
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise RecipeError(
-            f"{shown}:{mark.line + 1 if mark else 1}", f"isn't YAML: {getattr(error, 'problem', None) or error}."
-        ) from error
-
-
-def _value(node: yaml.Node, place: Place, lines: dict[Place, int], shown: str, loader: _Loader) -> Any:
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*place, index), lines, shown, loader) for index, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return (
-            {"true": True, "false": False}.get(node.value, loader.construct_object(node))
-            if node.style is None
-            else loader.construct_object(node)
-        )
-    found: dict[str, Any] = {}
-    for key, item in node.value:
-        if key.value in found:
-            raise RecipeError(f"{shown}:{key.start_mark.line + 1}", f"the key `{key.value}` stands here a second time.")
-        lines[*place, key.value] = key.start_mark.line + 1
-        found[key.value] = _value(item, (*place, key.value), lines, shown, loader)
-    return found

@@ -125,6 +125,7 @@ class Book:
             raise
         claim = self._named(replace(claim, value=value))
         self.files[digest, file] = path
+        self.kinds[digest] = type(artifact).__name__
         return Asked(claim, print_number(value, digits, style))
 
     def rows(

@@ -118,9 +118,7 @@ def _untangle(rows: list[list[str]], links: Sequence[tuple[str, str]]) -> None:
     for sweep in range(SWEEPS):
         neighbours, order = (above, rows) if sweep % 2 == 0 else (below, rows[::-1])
         for members in order:
-            place = {
-                one: (number + 0.5) / len(others) for others in rows for number, one in enumerate(others)
-            }
+            place = {one: (number + 0.5) / len(others) for others in rows for number, one in enumerate(others)}
             members.sort(key=lambda one: _mean([place[near] for near in neighbours.get(one, [one])]))
 
 

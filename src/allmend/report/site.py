@@ -47,7 +47,9 @@ def site(config: SiteConfig, of: list[Artifact], work: Work) -> Report:
         head = {"title": config.title or config.recipe, "recipe": config.recipe, "date": config.date}
         made = lineage(of)
         artifacts = list(dict.fromkeys((type(each).__name__, book.digest(each)) for each in of))
-        _write(work.folder / "index.html", **head, sections=sections, made=made, graph=layout(made), artifacts=artifacts)
+        _write(
+            work.folder / "index.html", **head, sections=sections, made=made, graph=layout(made), artifacts=artifacts
+        )
         _write(work.folder / "claims.html", **head, sources=_sources(book))
         book.write(work.folder)
     finally:
@@ -80,7 +82,11 @@ def _write(path: Path, **values: Any) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"name": _name, "sentence": _sentence}
     path.write_text(environment.get_template(path.name).render(**values), encoding="utf-8")

@@ -19,7 +19,31 @@ Span = tuple[str, int, int]
 _email = re.compile(
     r"(?<![\w.+%-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_+-])?@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,24})(?![\w@-])"
 )
-_FILES = frozenset(["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "css", "js", "ts", "py", "html", "htm", "php", "json", "xml", "pdf", "zip", "gz", "mp4"])
+_FILES = frozenset(
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "avif",
+        "ico",
+        "css",
+        "js",
+        "ts",
+        "py",
+        "html",
+        "htm",
+        "php",
+        "json",
+        "xml",
+        "pdf",
+        "zip",
+        "gz",
+        "mp4",
+    ]
+)
 _ipv4 = re.compile(r"(?<![\w.:-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
 _ipv6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:{1,2}){1,7}(?:[0-9A-Fa-f]{1,4})?(?![\w:])")
 _version = re.compile(r"(?:\b(?:versions?|versión|versione|version[es]n|versão|ver|rev|revision|releases?|build|firmware|update|upgrade|patch|driver|kernel|section|chapter|clause|figure|table|abschnitt|kapitel|oid)\b|верси\w+|版本|バージョン|§|\bv)[\s.:#v]*$", re.IGNORECASE)  # fmt: skip

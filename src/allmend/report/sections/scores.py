@@ -78,7 +78,7 @@ def _add(book: Book, evaluation: Evaluation, task: str, rival: str, shown: list[
 
 
 def _mean(book: Book, evaluation: Evaluation, task: str, metric: str) -> Row:
-    query = f"SELECT avg(value) FROM source WHERE {matches({"task": task, "metric": metric})}"
+    query = f"SELECT avg(value) FROM source WHERE {matches({'task': task, 'metric': metric})}"
     return {"name": metric, "number": book.ask(evaluation, FILE, query, "mean score over languages", digits=2)}
 
 

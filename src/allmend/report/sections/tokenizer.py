@@ -19,7 +19,8 @@ COLUMNS = (
     Column("tokens", "tokens", "tokens"),
 )
 FIGURES = (
-    Column("vocab_size", "entries of the vocabulary"),
+    Column("vocab", "entries of the vocabulary"),
+    Column("worst_factor", "tokens a byte of the dearest language, in times of English", digits=2),
     Column("gini", "Gini of tokens a byte over languages", digits=3),
 )
 
