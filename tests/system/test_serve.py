@@ -79,7 +79,7 @@ def test_the_official_clients_helper_streams(client: Any) -> None:
         model=MODEL, messages=[{"role": "user", "content": "All"}], max_tokens=10, seed=1
     ) as stream:
         text = "".join(event.delta for event in stream if event.type == "content.delta")
-        assert stream.get_final_completion().choices[0].message.content == text
+        assert stream.current_completion_snapshot.choices[0].message.content == text
 
 
 def test_the_official_client_raises_its_own_errors(client: Any) -> None:

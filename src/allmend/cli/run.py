@@ -63,7 +63,7 @@ def run(
 def _watch() -> Any:
     from contextlib import nullcontext
 
-    from allmend.flow.progress import Bars, Plain
+    from allmend.flow import Bars, Plain
 
     return Bars() if sys.stderr.isatty() else nullcontext(Plain())
 

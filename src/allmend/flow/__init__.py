@@ -3,6 +3,7 @@
 from allmend.flow.engine import Engine, cores
 from allmend.flow.outside import project_root
 from allmend.flow.plan import Graph, estimate
+from allmend.flow.progress import Bars, Plain
 from allmend.flow.recipe import load_recipe
 from allmend.flow.rooms import all_steps, find_step
 from allmend.flow.run import Options, run
@@ -14,6 +15,6 @@ from allmend.flow.work import Work, run_alone
 from allmend.flow.yaml import read_yaml
 
 __all__ = [
-    "Engine", "Graph", "Options", "RecipeHead", "Selector", "Withdrawal", "Work", "all_steps", "cores", "estimate", "find_step",
+    "Bars", "Engine", "Graph", "Options", "Plain", "RecipeHead", "Selector", "Withdrawal", "Work", "all_steps", "cores", "estimate", "find_step",
     "load_recipe", "project_root", "read_yaml", "recipe_schema", "run", "run_alone", "shrink_recipe", "undo", "withdraw",
 ]  # fmt: skip

@@ -32,8 +32,7 @@ from allmend.kinds import (
 )
 from allmend.kinds.errors import StepFailed, UsageError
 from allmend.kinds.work import Bar, Mappable
-from allmend.ledger import Entry, Lease, Ledger
-from allmend.ledger.store import link
+from allmend.ledger import Entry, Lease, Ledger, link
 
 LOG_EVERY_S = 0.1
 

@@ -12,7 +12,7 @@ from allmend.ledger.names import Named, Names
 from allmend.ledger.pull import pull
 from allmend.ledger.push import push
 from allmend.ledger.shown import ReportProblem, verify_report
-from allmend.ledger.store import Ledger, Stored
+from allmend.ledger.store import Ledger, Stored, link
 from allmend.ledger.verify import Problem, repair, verify
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "children",
     "collect",
     "differences",
+    "link",
     "digests_of",
     "locate",
     "print_number",

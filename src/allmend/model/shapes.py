@@ -29,24 +29,24 @@ class Shape(Config):
     """All that decides a decoder's parameters and what it computes, save the weights themselves."""
 
     family: str = Field(description="name in FAMILIES")
-    layers: int = Field(gt=0)
+    layers: int = Field(gt=0, description="blocks of attention and feed-forward")
     width: int = Field(gt=0, description="size of a token's state (d, hidden_size)")
     ffn: int = Field(gt=0, description="inner width of the feed-forward part (intermediate_size)")
     heads: int = Field(gt=0, description="query heads")
     kv_heads: int = Field(gt=0, description="key and value heads; divides heads")
-    head_width: int = Field(gt=0, multiple_of=2)
+    head_width: int = Field(gt=0, multiple_of=2, description="size of one head's query")
     vocab: int = Field(gt=0, description="rows of the embedding")
     context: int = Field(gt=0, description="longest sequence it is made for, tokens")
-    rope_theta: float = Field(gt=0)
-    rope_scaling: RopeScaling | None = None
-    norm_epsilon: float = Field(1e-5, gt=0)
+    rope_theta: float = Field(gt=0, description="base of the rotary frequencies")
+    rope_scaling: RopeScaling | None = Field(None, description="how frequencies are stretched for long contexts")
+    norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square in RMSNorm")
     tied: bool = Field(False, description="input embedding and output head are one matrix")
 
 
 class Preset(Config):
     """A member of a family at one size. Vocabulary and context are its own unless a recipe gives others."""
 
-    shape: Shape
+    shape: Shape = Field(description="its sizes")
     published: int | None = Field(
         None, description="number of parameters that its makers state; None for sizes of ours"
     )
@@ -58,11 +58,11 @@ class Family(Config):
 
     model_type: str = Field(description="`model_type` in config.json")
     architecture: str = Field(description="class in transformers")
-    feed_forward: Literal["xielu", "gated_silu"]
+    feed_forward: Literal["xielu", "gated_silu"] = Field(description="kind of feed-forward part")
     qk_norm: bool = Field(description="RMSNorm on each head's query and key before the rotation")
     norms: tuple[str, str] = Field(description="names of a layer's norms: before attention, before feed-forward")
-    source: str
-    presets: dict[str, Preset]
+    source: str = Field(description="where the architecture is described")
+    presets: dict[str, Preset] = Field(description="its members by name")
 
 
 def family_of(name: str) -> Family:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from allmend.data.annotator import Annotator, Document, page
 from allmend.data.policies import Policy
-from allmend.kinds import Share, normal_text
+from allmend.kinds import Field, Share, normal_text
 from allmend.kinds.errors import MissingExtraError
 
 DETECTOR_TAGS = {"als": "gsw"}
@@ -52,7 +52,7 @@ class Language(Annotator):
         (page("123 456"), {"label": "und", "base": "und", "basis": "und", "agrees": None}),
     )  # fmt: skip
 
-    sure: Share = 0.5
+    sure: Share = Field(0.5, description="the detector's smallest score that is believed")
 
     def annotate(self, document: Document, policies: Sequence[Policy] = ()) -> dict[str, Any]:
         detected, score = detect(normal_text(document["text"]))
