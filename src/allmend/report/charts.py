@@ -209,7 +209,7 @@ def _figure(
         Markup('<span class="key"><i class="{}"></i>{}</span> ').format(css, words) for css, words in legend
     )
     y_name, x_name = (
-        Markup('<p class="axis {}">{}</p>').format(css, name) if name else "" for css, name in zip("yx", axes)
+        Markup('<p class="axis {}">{}</p>').format(css, name) if name else "" for css, name in zip("yx", axes, strict=False)
     )
     return Markup(
         '<figure class="chart"><figcaption>{title} {keys}</figcaption>{y_name}'

@@ -39,7 +39,10 @@ def context(book: Book, corpus: Corpus) -> dict[str, Any]:
         unit="languages",
     )  # fmt: skip
     return {
-        "headline": [{"name": "documents decided", "number": total}, {"name": "languages kept", "number": kept_in}],
+        "headline": [
+            {"name": Markup("documents decided"), "number": total},
+            {"name": Markup("languages kept"), "number": kept_in},
+        ],
         "total": total,
         "kept_in": kept_in,
         "fates": [_said(row) for row in fates],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from markupsafe import Markup
+
 from allmend.kinds import Findings
 from allmend.report.book import Book, Column
 from allmend.report.charts import Line, lines
@@ -45,7 +47,7 @@ def context(book: Book, findings: Findings) -> dict[str, Any]:
     asked = book.figures(findings, SUMMARY, FOUND)
     found = {column.name: row["number"] for column, row in zip(FOUND, asked, strict=True)}
     return {
-        "headline": [{"name": "planted passages recited", "number": found["recalled"]}],
+        "headline": [{"name": Markup("planted passages recited"), "number": found["recalled"]}],
         "found": found,
         "none_recalled": found["recalled"].value == 0,
         "order_known": findings.json(SUMMARY)["order_known"],

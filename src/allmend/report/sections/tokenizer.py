@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from markupsafe import Markup
+
 from allmend.kinds import Tokenizer
 from allmend.report.book import Asked, Book, Column, Row
 from allmend.report.charts import Bar, bars
@@ -33,7 +35,7 @@ def context(book: Book, tokenizer: Tokenizer) -> dict[str, Any]:
     shown = book.rows(tokenizer, FILE, "language", COLUMNS, choose=_ends)
     count = book.ask(tokenizer, FILE, "SELECT count(*) FROM source", "languages measured", unit="languages")
     return {
-        "headline": [{"name": "languages whose cost in tokens is known", "number": count}],
+        "headline": [{"name": Markup("language tags, cost in tokens known"), "number": count}],
         "count": count,
         "all_shown": isinstance(count, Asked) and len(shown) == count.value,
         "languages": shown,
